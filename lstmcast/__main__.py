@@ -1,0 +1,6 @@
+"""Entry point of ``lstmcast`` and of ``python -m lstmcast``."""
+
+from lstmcast.cli.app import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""The model directory: everything a forecast needs, verified, and nothing that can execute.
+
+    manifest.json         versions, Schema, resolved settings, architecture, training summary, sha256 of the others
+    weights.safetensors   the network
+    calibration.json      what held-out windows taught about its errors
+    metrics.csv           held-out metrics, tidy
+    history.csv           loss by step
+    checkpoints/          only while training is interrupted (see ``fit.checkpoint``)
+
+It is written to a temporary sibling and swapped in by rename, after the copy on disk has been loaded again and has
+passed the caller's own check.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lstmcast import __version__
+from lstmcast.atomic import recover_folder, replace_folder
+from lstmcast.config import Settings
+from lstmcast.data.schema import Schema
+from lstmcast.data.writer import write_json
+from lstmcast.errors import LstmcastError, ModelError
+from lstmcast.net.architecture import Architecture
+from lstmcast.net.forecaster import Forecaster
+
+FORMAT_VERSION = 1
+MANIFEST, WEIGHTS, CALIBRATION = "manifest.json", "weights.safetensors", "calibration.json"
+METRICS, HISTORY, CHECKPOINTS = "metrics.csv", "history.csv", "checkpoints"
+_HASHED = (WEIGHTS, CALIBRATION, METRICS, HISTORY)
+_LARGEST_MANIFEST = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A trained forecaster with all that belongs to it.
+
+    ``settings`` are fully resolved. ``sources`` and ``fingerprint`` tell what it was trained on; ``trained_until``
+    maps each series to the time (clock units) of the last row that training or validation saw. ``summary`` holds plain
+    JSON facts: steps, loss, seconds, held-out metrics, the reasons of the plan. ``calibration`` is plain JSON too.
+    """
+
+    schema: Schema
+    settings: Settings
+    architecture: Architecture
+    forecaster: Forecaster
+    sources: tuple[str, ...]
+    fingerprint: str
+    trained_until: Mapping[str, int]
+    summary: Mapping[str, Any]
+    calibration: Mapping[str, Any]
+    identity: str = ""
+
+
+def save(
+    model: Model,
+    path: Path,
+    *,
+    metrics: pd.DataFrame,
+    history: pd.DataFrame,
+    verify: Callable[[Model], None],
+) -> Model:
+    """Write ``model`` to the folder ``path``, load it back, let ``verify`` judge the copy, then swap it in.
+
+    Returns the model as loaded from disk. The old folder stays if anything fails. Raises ``ModelError`` when the copy
+    does not load or ``verify`` refuses it, ``ResourceError`` when it cannot be written.
+    """
+    with replace_folder(path) as folder:
+        weights = {name: tensor.contiguous() for name, tensor in model.forecaster.state_dict().items()}
+        save_file(weights, folder / WEIGHTS)
+        write_json(model.calibration, folder / CALIBRATION)
+        metrics.to_csv(folder / METRICS, index=False, float_format="%.7g", lineterminator="\n")
+        history.to_csv(folder / HISTORY, index=False, float_format="%.7g", lineterminator="\n")
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "lstmcast_version": __version__,
+            "torch_version": torch.__version__,
+            "schema": model.schema.model_dump(mode="json"),
+            "settings": model.settings.model_dump(mode="json"),
+            "architecture": asdict(model.architecture),
+            "parameters": sum(p.numel() for p in model.forecaster.parameters()),
+            "sources": list(model.sources),
+            "fingerprint": model.fingerprint,
+            "trained_until": dict(model.trained_until),
+            "summary": dict(model.summary),
+            "sha256": {name: _sha256(folder / name) for name in _HASHED},
+        }
+        write_json(manifest, folder / MANIFEST)
+        loaded = load(folder)
+        verify(loaded)
+    return loaded
+
+
+def load(path: Path) -> Model:
+    """Read and verify a model directory. Never executes code from it.
+
+    Raises ``ModelError`` if it is missing, incomplete, altered, inconsistent or of a newer format.
+    """
+    recover_folder(path)
+    manifest = _manifest(path)
+    _verify_hashes(path, manifest)
+    try:
+        architecture = _architecture(manifest["architecture"])
+        forecaster = Forecaster(architecture, generator=torch.Generator().manual_seed(0))
+        forecaster.load_state_dict(load_file(path / WEIGHTS))
+        model = Model(
+            schema=Schema.model_validate(manifest["schema"]),
+            settings=Settings.model_validate(manifest["settings"]),
+            architecture=architecture,
+            forecaster=forecaster.eval(),
+            sources=tuple(manifest["sources"]),
+            fingerprint=manifest["fingerprint"],
+            trained_until=manifest["trained_until"],
+            summary=manifest["summary"],
+            calibration=json.loads((path / CALIBRATION).read_bytes()),
+            identity=_sha256(path / MANIFEST),
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError, ValidationError, SafetensorError, LstmcastError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"the model in {path} is inconsistent: {reason}", remedy="train it again") from error
+    if not all(bool(torch.isfinite(p).all()) for p in forecaster.parameters()):
+        raise ModelError(f"the model in {path} holds weights that are not finite", remedy="train it again")
+    return model
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not file.is_file():
+        if (path / CHECKPOINTS).is_dir():
+            raise ModelError(
+                f"the training of {path} was interrupted before a model was saved",
+                remedy=f"finish it with: lstmcast train DATA -m {path} --resume",
+            )
+        raise ModelError(f"there is no model in {path}", remedy="train one with: lstmcast train DATA -m " + str(path))
+    for name in (MANIFEST, *_HASHED):
+        if (path / name).is_symlink():
+            raise ModelError(f"{path / name} is a symbolic link; a model directory holds plain files", remedy="copy it")
+    if file.stat().st_size > _LARGEST_MANIFEST:
+        raise ModelError(f"{file} is too large to be a manifest", remedy="train the model again")
+    try:
+        manifest = json.loads(file.read_bytes())
+        version = int(manifest["format_version"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(f"{file} is not a model manifest", remedy="train the model again") from error
+    if version > FORMAT_VERSION:
+        raise ModelError(
+            f"the model in {path} has format {version}; this lstmcast {__version__} reads up to {FORMAT_VERSION}",
+            remedy="upgrade lstmcast, or train the model again with this version",
+        )
+    return dict(manifest)
+
+
+def _verify_hashes(path: Path, manifest: Mapping[str, Any]) -> None:
+    expected = manifest.get("sha256")
+    if not isinstance(expected, Mapping) or set(expected) != set(_HASHED):
+        raise ModelError(f"the manifest in {path} does not list its files", remedy="train the model again")
+    for name in _HASHED:
+        if not (path / name).is_file():
+            raise ModelError(f"{path / name} is missing", remedy="restore it from a backup, or train the model again")
+        if _sha256(path / name) != expected[name]:
+            raise ModelError(
+                f"{path / name} is not the file that was saved: its sha256 differs from the manifest",
+                remedy="restore it from a backup, or train the model again",
+            )
+
+
+def _architecture(values: Mapping[str, Any]) -> Architecture:
+    known = {field.name for field in fields(Architecture)}
+    if unknown := set(values) - known:
+        raise ValueError(f"unknown architecture keys: {', '.join(sorted(unknown))}")
+    plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return Architecture(**plain)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

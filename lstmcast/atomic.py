@@ -1,0 +1,116 @@
+"""Files and folders that are either the old ones or the new ones, never a part of either.
+
+Written to a temporary sibling, fsynced, renamed. An interrupted or failed write leaves no litter behind.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from lstmcast.errors import ResourceError
+
+
+@contextmanager
+def replace_file(path: Path, *, mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary sibling of ``path``; rename it into place when the block ends well.
+
+    Text is UTF-8 with ``\\n`` line ends. Raises ``ResourceError`` when the disk is full or the place not writable.
+    """
+    with _resources(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
+            with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary sibling folder; swap it in for ``path`` when the block ends well.
+
+    A folder cannot be renamed over a non-empty one, so the old one first steps aside to ``.<name>.old``;
+    ``recover_folder`` puts it back if the process dies between the two renames.
+    """
+    with _resources(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        recover_folder(path)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        aside = _aside(path)
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as opened:
+                        os.fsync(opened.fileno())
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rename(aside)
+            temporary.rename(path)
+            _sync_folder(path.parent)
+            shutil.rmtree(aside, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def recover_folder(path: Path) -> None:
+    """Undo a swap that died half-way: the old folder returns if the new one never arrived, else it is removed."""
+    aside = _aside(path)
+    if not aside.exists():
+        return
+    if path.exists():
+        shutil.rmtree(aside)
+    else:
+        aside.rename(path)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+@contextmanager
+def _resources(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise ResourceError(
+                f"the disk is full: {path} could not be written; what was there before is intact",
+                remedy="free some space, or write elsewhere with -o or -m",
+            ) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}:
+            raise ResourceError(
+                f"{path} cannot be written: {error.strerror}", remedy="write elsewhere with -o or -m"
+            ) from error
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

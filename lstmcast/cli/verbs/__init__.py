@@ -1,0 +1,1 @@
+"""One file per verb: read options, call the recipe, hand back its outcome."""

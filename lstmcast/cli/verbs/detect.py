@@ -1,0 +1,46 @@
+"""``lstmcast detect-anomalies``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lstmcast.cli.options import COMPUTE, DETECTION, NETWORK, READER, MaybeData, MaybeModelFolder
+from lstmcast.cli.verb import Call, verb
+from lstmcast.outcome import Outcome
+
+
+@verb(
+    DETECTION,
+    READER,
+    NETWORK.only("network.horizon", "network.context"),
+    COMPUTE,
+    example="lstmcast detect-anomalies sensors.csv --budget 1/week",
+)
+def detect_anomalies(
+    call: Call,
+    data: MaybeData = None,
+    model: MaybeModelFolder = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="Scored rows.", metavar="FILE")] = "anomalies.csv",
+    events: Annotated[str, typer.Option(help="Events, one row each.", metavar="FILE")] = "events.csv",
+    since: Annotated[str | None, typer.Option(help="Report from this time on.", metavar="TIME")] = None,
+    fail_on_anomaly: Annotated[
+        bool, typer.Option("--fail-on-anomaly", help="Exit 10 if an anomaly was found.")
+    ] = False,
+) -> Outcome:
+    """Score every row, flag those that are not as expected, and group them into events."""
+    call.keep_stdout_for_json(output, events)
+    settings = call.settings()
+    from lstmcast.recipes.detect import detect_anomalies as recipe
+
+    return recipe(
+        data or [],
+        settings=settings,
+        model=call.model_if_any(model),
+        output=output,
+        events=events,
+        since=since,
+        fail_on_anomaly=fail_on_anomaly,
+        on_progress=call.on_progress,
+    )

@@ -1,0 +1,56 @@
+"""``lstmcast predict``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from lstmcast.cli.options import COMPUTE, MODEL_FOLDER, NETWORK, READER, MaybeData, ModelFolder, Output
+from lstmcast.cli.verb import Call, verb
+from lstmcast.outcome import Outcome
+
+
+@verb(
+    READER.without("reader.future"),
+    NETWORK.only("network.horizon", "network.levels"),
+    COMPUTE.without("training.seed"),
+    example="lstmcast predict sales.csv --horizon 14",
+)
+def predict(
+    call: Call,
+    data: MaybeData = None,
+    model: ModelFolder = MODEL_FOLDER,
+    output: Output = "forecasts.csv",
+    form: Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="Form of the output.")] = "csv",
+    as_of: Annotated[str | None, typer.Option(help="Forecast as if the data ended here.", metavar="TIME")] = None,
+    future: Annotated[
+        str | None, typer.Option(help="Rows of the covariates known ahead of time.", metavar="FILE")
+    ] = None,
+    on_error: Annotated[
+        Literal["skip", "naive", "fail"], typer.Option(help="What to do with a series that cannot be forecast.")
+    ] = "naive",
+) -> Outcome:
+    """Forecast what comes after the last row of each series.
+
+    The data are read the way the model learned to read them; a flag that contradicts the model is refused.
+    """
+    call.keep_stdout_for_json(output)
+    flags, training = call.flags(), call.settings().training
+    from lstmcast.recipes.predict import predict as recipe
+
+    return recipe(
+        data or [],
+        model=model,
+        output=output,
+        horizon=flags.network.horizon,
+        levels=call.chosen(flags.network, "levels"),
+        as_of=as_of,
+        future=future,
+        format=form,
+        on_error=on_error,
+        reader=flags.reader,
+        device=training.device,
+        threads=training.threads,
+        on_progress=call.on_progress,
+    )

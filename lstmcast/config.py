@@ -1,0 +1,229 @@
+"""Settings: frozen models, one line of meaning per field; ``None`` means "derived from the data by ``fit.plan``".
+
+A settings file is YAML with the sections ``reader``, ``network``, ``training`` and ``detection``. The choices of the
+families (cells, decoders, losses, ...) live in their own tables above this floor; whoever loads settings hands the
+names in, so that an unknown one is refused at the door together with every other fault.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+
+from lstmcast.errors import UsageError
+
+SETTINGS_FILE = "lstmcast.yaml"
+
+
+class Frozen(BaseModel):
+    """A settings model: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _member(value: str, info: ValidationInfo) -> str:
+    choices = (info.context or {}).get(info.field_name)
+    if choices is not None and value not in choices:
+        close = difflib.get_close_matches(value, list(choices), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"choose one of: {', '.join(choices)}"
+        raise ValueError(f"there is no {info.field_name} called {value!r}; {hint}")
+    return value
+
+
+FamilyName = Annotated[str, AfterValidator(_member)]
+Levels = Annotated[tuple[Annotated[float, Field(gt=0, lt=100)], ...], Field(min_length=1)]
+
+
+class ReaderSettings(Frozen):
+    """How the file is read. Whatever is None is inferred, announced and stored in the model's Schema."""
+
+    time_col: str | None = Field(None, description="column that holds the time")
+    id_col: str | None = Field(None, description="column that names the series")
+    target: tuple[str, ...] = Field((), description="column(s) to forecast")
+    wide: bool = Field(False, description="every numeric column is a series of its own")
+    freq: str | None = Field(None, description="pandas offset alias (h, D, MS, 15min), or an integer step")
+    tz: str | None = Field(None, description="IANA zone of naive local times, such as Europe/Berlin")
+    date_format: tuple[str, ...] = Field((), description="strptime format(s) of the time column")
+    day_first: bool | None = Field(None, description="03/04 is 3 April (true) or March 4 (false)")
+    epoch_unit: Literal["s", "ms", "us", "ns", "excel"] | None = Field(None, description="unit of numeric times")
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="field separator")
+    decimal: Literal[".", ","] | None = Field(None, description="decimal mark")
+    thousands: str | None = Field(None, max_length=1, description="thousands mark")
+    encoding: str | None = Field(None, description="text encoding, such as cp1252")
+    na_values: tuple[str, ...] = Field((), description="further spellings of a missing value")
+    skip_rows: int | None = Field(None, ge=0, description="lines to skip before the header")
+    gaps: Literal["mask", "interpolate", "zero", "error"] = Field("mask", description="what absent rows mean")
+    max_gap: int | None = Field(
+        None, ge=0, description="longest run of absent rows bridged; beyond it the series splits"
+    )
+    duplicates: Literal["error", "sum", "mean", "first", "last"] = Field(
+        "error", description="same time, several values"
+    )
+    short: Literal["pad", "skip", "naive", "error"] = Field("pad", description="what to do with too short series")
+    past: tuple[str, ...] | None = Field(None, description="covariates known only up to now (default: other columns)")
+    future: tuple[str, ...] = Field((), description="covariates known ahead of time")
+
+
+class NetworkSettings(Frozen):
+    """The forecaster: what goes in, what comes out, and the network between them."""
+
+    horizon: int | None = Field(None, ge=1, description="rows to forecast")
+    context: int | None = Field(None, ge=1, description="rows the network looks back")
+    cell: FamilyName = Field("lstm", description="recurrent cell; `lstmcast list cells`")
+    hidden: int | None = Field(None, ge=1, le=4096, description="hidden units per layer")
+    layers: int = Field(1, ge=1, le=16, description="stacked recurrent layers")
+    bidirectional: bool = Field(False, description="read the context in both directions")
+    residual: bool = Field(False, description="add each layer's input to its output")
+    dropout: float | None = Field(None, ge=0, lt=1, description="dropout between layers and before the output")
+    patch: int | None = Field(None, ge=1, description="rows per recurrent step; 1 is the textbook network")
+    transform: FamilyName | None = Field(None, description="value transform; `lstmcast list transforms`")
+    normaliser: FamilyName | None = Field(None, description="instance normalisation; `lstmcast list normalisers`")
+    base: FamilyName | None = Field(None, description="forecast the network corrects; `lstmcast list bases`")
+    highway: bool | None = Field(None, description="linear path from the context to the horizon")
+    decoder: FamilyName = Field("parallel", description="how the horizon is written; `lstmcast list decoders`")
+    loss: FamilyName = Field("quantile", description="what is minimised; `lstmcast list losses`")
+    levels: Levels = Field((80.0, 95.0), description="prediction intervals, in percent")
+    minimum: float | None = Field(None, description="forecasts and intervals never go below")
+    maximum: float | None = Field(None, description="forecasts and intervals never go above")
+    integer: bool = Field(False, description="forecasts and intervals are whole numbers")
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> NetworkSettings:
+        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
+            raise ValueError(f"minimum {self.minimum:g} is not below maximum {self.maximum:g}")
+        return self
+
+
+class TrainingSettings(Frozen):
+    """The training loop."""
+
+    stateful: bool = Field(False, description="carry the hidden state along each series instead of drawing windows")
+    tbptt: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="truncated BPTT (k1, k2): every k1 rows, gradients through the last k2 rows"
+    )
+    optimizer: Literal["adamw", "adam", "rmsprop", "sgd"] = Field("adamw", description="update rule")
+    learning_rate: float | None = Field(None, gt=0, le=1, description="peak learning rate")
+    schedule: Literal["one-cycle", "cosine", "constant"] = Field("one-cycle", description="learning rate")
+    weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay (adamw), L2 elsewhere")
+    clip_norm: float | None = Field(1.0, gt=0, description="largest global gradient norm")
+    clip_value: float | None = Field(None, gt=0, description="largest absolute gradient entry")
+    ema: float = Field(0.995, ge=0, lt=1, description="decay of the kept weight average; 0 keeps the last weights")
+    batch: int | None = Field(None, ge=1, description="windows (or lanes) per step")
+    epochs: float | None = Field(None, gt=0, description="passes over the training windows")
+    max_steps: int | None = Field(None, ge=1, description="most optimiser steps")
+    early_stop: int | None = Field(None, ge=1, description="evaluations without improvement before stopping")
+    seed: int = Field(1, ge=0, le=2**31 - 1, description="seed of every random choice")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
+    threads: int | None = Field(None, ge=1, description="CPU threads (default: all cores)")
+    checkpoint_steps: int = Field(200, ge=1, description="steps between checkpoints and validations")
+
+
+class DetectionSettings(Frozen):
+    """When an error is an anomaly."""
+
+    budget: str | None = Field(
+        None, description="alarms a series may raise (default 1/month; 1/1000rows where time is a number)"
+    )
+    threshold: float | None = Field(None, gt=0, description="fixed score threshold instead of the budget")
+    direction: Literal["both", "up", "down"] = Field("both", description="which side counts")
+    min_deviation: float = Field(0.0, ge=0, description="smallest absolute error worth an alarm, in the target's units")
+    min_duration: int = Field(1, ge=1, description="rows an event must last")
+    merge_within: int | None = Field(None, ge=0, description="flags at most this many rows apart are one event")
+    fit: Literal["auto", "always", "never"] = Field("auto", description="when to fit forecasters to the data given")
+
+
+class Settings(Frozen):
+    """Everything a settings file may say."""
+
+    reader: ReaderSettings = ReaderSettings()
+    network: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
+    detection: DetectionSettings = DetectionSettings()
+
+
+Choices = Mapping[str, Collection[str]]
+
+
+def resolve(layers: list[tuple[str, Mapping[str, Any]]], *, choices: Choices) -> Settings:
+    """Merge settings, later layers winning, and validate once.
+
+    ``layers`` pairs an origin ("lstmcast.yaml", "command line") with nested settings. Raises ``UsageError`` that lists
+    every fault at once, each with the key, its origin and the nearest known name.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    origins: dict[str, str] = {}
+    faults: list[str] = []
+    for origin, layer in layers:
+        for section, values in layer.items():
+            if not isinstance(values, Mapping):
+                faults.append(f"{origin}: {section} must be a section with keys, not {values!r}")
+                continue
+            for key, value in values.items():
+                merged.setdefault(section, {})[key] = value
+                origins[f"{section}.{key}"] = origin
+    try:
+        settings = Settings.model_validate(merged, context=choices)
+    except ValidationError as error:
+        faults += [_sentence(fault, origins) for fault in error.errors()]
+    if faults:
+        raise UsageError("\n".join(faults), remedy="correct these settings; `lstmcast train --help` shows each flag")
+    return settings
+
+
+def read_settings_file(path: Path) -> Mapping[str, Any]:
+    """The nested settings of a YAML file. Raises ``UsageError`` if it is missing, not YAML, or not a mapping."""
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"settings file {path} cannot be read: {error.strerror}", remedy="check --config") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid YAML: {error}", remedy="correct the file") from error
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, Mapping):
+        raise UsageError(f"{path} must hold sections such as `network:`", remedy=f"sections: {', '.join(_sections())}")
+    return loaded
+
+
+def find_settings_file(start: Path) -> Path | None:
+    """The nearest ``lstmcast.yaml`` in ``start`` or a folder above it."""
+    for folder in [start, *start.parents]:
+        if (folder / SETTINGS_FILE).is_file():
+            return folder / SETTINGS_FILE
+    return None
+
+
+def assignment(text: str) -> tuple[str, str, Any]:
+    """``section.key=value`` as (section, key, value); the value is read as YAML. Raises ``UsageError``."""
+    name, equals, raw = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and key):
+        raise UsageError(f"--set {text!r} is not SECTION.KEY=VALUE", remedy="write for example --set training.ema=0.99")
+    return section, key, yaml.safe_load(raw)
+
+
+def _sections() -> list[str]:
+    return list(Settings.model_fields)
+
+
+def _sentence(fault: Any, origins: Mapping[str, str]) -> str:
+    place = [str(part) for part in fault["loc"]]
+    key = ".".join(place[:2])
+    origin = origins.get(key) or next((o for k, o in origins.items() if k.startswith(f"{key}.")), "settings")
+    if fault["type"] == "extra_forbidden":
+        known = _sections() if len(place) == 1 else list(_fields(place[0]))
+        close = difflib.get_close_matches(place[-1], known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+        return f"{origin}: unknown key {'.'.join(place)!r}; {hint}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{origin}: {'.'.join(place)}: {message[:1].lower()}{message[1:]} (got {fault['input']!r})"
+
+
+def _fields(section: str) -> Collection[str]:
+    model = Settings.model_fields[section].annotation
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else ()

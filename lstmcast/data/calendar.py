@@ -1,0 +1,303 @@
+"""Frequency: the only calendar arithmetic of the project, vectorised over arrays of times.
+
+A time is an int64: nanoseconds (of the UTC instant where a zone is known, else of the wall clock) or, for integer time,
+the number itself.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, timedelta, timezone, tzinfo
+from functools import cache
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmcast.config import Frozen
+from lstmcast.errors import UsageError
+
+Times = NDArray[np.int64]
+
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+WEEK = 7 * DAY
+
+_FIXED = {"D": DAY, "h": HOUR, "min": MINUTE, "s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
+_ALIAS_UNITS = {**_FIXED, "H": HOUR, "T": MINUTE, "S": SECOND, "L": 1_000_000, "U": 1_000, "N": 1}
+_MONTH_ALIASES = {"M": 1, "Q": 3, "Y": 12, "A": 12}
+_MONTH_NAMES = {1: "M", 3: "Q", 12: "Y"}
+_MONTH_ALIAS = re.compile(r"([MQYA])(S|E)?(?:-[A-Z]{3})?")
+_EXAMPLES = "use for example h, 15min, D, B, W, MS, ME, QS, YS, or a whole number for integer time"
+
+
+class Frequency(Frozen):
+    """The distance between two rows.
+
+    ``kind``    ``integer`` a number; ``fixed`` nanoseconds; ``days`` calendar days of the wall clock in ``tz`` (of 23
+                or 25 hours where clocks change); ``business`` Monday to Friday; ``months`` calendar months
+    ``step``    how many of them; nanoseconds for ``fixed``
+    ``anchor``  of ``months``: ``start`` and ``day`` keep the day of the month (``day`` is cut to the length of the
+                month), ``end`` is its last day
+    ``day``     the day of the month of ``anchor`` ``day``
+    ``tz``      IANA zone or ``+02:00`` that the wall clock is read in; None for naive time
+    """
+
+    kind: Literal["integer", "fixed", "days", "business", "months"]
+    step: int = 1
+    anchor: Literal["start", "end", "day"] = "start"
+    day: int = 1
+    tz: str | None = None
+
+    @classmethod
+    def from_alias(cls, text: str, *, tz: str | None = None) -> Frequency:
+        """``h``, ``15min``, ``D``, ``B``, ``W``, ``MS``, ``ME``, ``QS``, ``YE`` or an integer step.
+
+        Raises ``UsageError`` for anything else.
+        """
+        match = re.fullmatch(r"(\d*)\s*([A-Za-z]*(?:-[A-Z]{3})?)", text.strip())
+        if not match or not (match[1] or match[2]) or int(match[1] or 1) < 1 or len(match[1]) > 9:
+            raise UsageError(f"--freq {text!r} is not a frequency", remedy=_EXAMPLES)
+        count, unit = int(match[1] or 1), match[2]
+        if not unit:
+            return cls(kind="integer", step=count)
+        if month := _MONTH_ALIAS.fullmatch(unit):
+            return cls(kind="months", step=count * _MONTH_ALIASES[month[1]], anchor=_anchor(month[2]), tz=tz)
+        if unit == "B":
+            return cls(kind="business", step=count, tz=tz)
+        if unit in {"D", "W"} or unit.startswith("W-"):
+            return cls(kind="days", step=count * (1 if unit == "D" else 7), tz=tz)
+        if unit in _ALIAS_UNITS:
+            return cls(kind="fixed", step=count * _ALIAS_UNITS[unit], tz=tz)
+        raise UsageError(f"--freq {text!r} is not a frequency", remedy=_EXAMPLES)
+
+    @property
+    def name(self) -> str:
+        """A pandas-style alias, or the integer step."""
+        if self.kind == "integer":
+            return str(self.step)
+        if self.kind == "months":
+            unit = max(months for months in _MONTH_NAMES if self.step % months == 0)
+            style = "E" if self.anchor == "end" else "S"
+            return f"{_count(self.step // unit)}{_MONTH_NAMES[unit]}{style}"
+        if self.kind == "business":
+            return f"{_count(self.step)}B"
+        if self.kind == "days":
+            return f"{_count(self.step // 7)}W" if self.step % 7 == 0 else f"{_count(self.step)}D"
+        alias, length = next((alias, length) for alias, length in _FIXED.items() if self.step % length == 0)
+        if alias == "D":
+            alias, length = "h", HOUR
+        return f"{_count(self.step // length)}{alias}"
+
+    def advance(self, start: Times, steps: Times) -> Times:
+        """The times ``steps`` rows after ``start`` (broadcast against each other)."""
+        start, steps = np.broadcast_arrays(np.asarray(start, np.int64), np.asarray(steps, np.int64))
+        if self.kind in {"integer", "fixed"}:
+            return start + steps * self.step
+        wall = to_wall(start, self.tz)
+        day, clock = np.floor_divide(wall, DAY), np.mod(wall, DAY)
+        if self.kind == "days":
+            day = day + steps * self.step
+        elif self.kind == "business":
+            shifted = np.busday_offset(day.astype("datetime64[D]"), steps * self.step, roll="forward")
+            day = shifted.astype(np.int64)
+        else:
+            day = self._month_day(day, steps)
+        return from_wall(day * DAY + clock, self.tz)
+
+    def locate(self, start: Times, stop: Times) -> tuple[Times, NDArray[np.bool_]]:
+        """Whole rows from ``start`` to ``stop``, rounded down, and whether ``stop`` lies exactly on the grid."""
+        start, stop = np.broadcast_arrays(np.asarray(start, np.int64), np.asarray(stop, np.int64))
+        if self.kind in {"integer", "fixed"}:
+            steps, rest = np.divmod(stop - start, self.step)
+            return steps, rest == 0
+        first = np.floor_divide(to_wall(start, self.tz), DAY)
+        last = np.floor_divide(to_wall(stop, self.tz), DAY)
+        if self.kind == "days":
+            units = last - first
+        elif self.kind == "business":
+            units = np.busday_count(first.astype("datetime64[D]"), last.astype("datetime64[D]")).astype(np.int64)
+        else:
+            units = _month_number(last) - _month_number(first)
+        steps = np.floor_divide(units, self.step)
+        return steps, self.advance(start, steps) == stop
+
+    def steps_between(self, start: Times, stop: Times) -> Times:
+        """Rows from ``start`` to ``stop``. Raises ``ValueError`` if a ``stop`` is not on the grid of its ``start``."""
+        steps, on_grid = self.locate(start, stop)
+        if not bool(on_grid.all()):
+            raise ValueError(f"{int((~on_grid).sum())} of {on_grid.size} times are not whole {self.name} steps apart")
+        return steps
+
+    def seasons(self) -> tuple[int, ...]:
+        """The seasons people live by, in rows: the main one first; empty for yearly and integer time."""
+        if self.kind == "fixed":
+            lengths = (DAY, WEEK) if self.step < DAY else (WEEK,)
+            if self.step < MINUTE:
+                lengths = (HOUR, DAY)
+            return tuple(length // self.step for length in lengths if length % self.step == 0 and length > self.step)
+        if self.kind == "days":
+            return {1: (7,), 7: (52,), 14: (26,)}.get(self.step, ())
+        if self.kind == "business":
+            return (5,) if self.step == 1 else ()
+        if self.kind == "months" and 12 % self.step == 0 and self.step < 12:
+            return (12 // self.step,)
+        return ()
+
+    def default_horizon(self) -> int:
+        """Rows forecast unless asked otherwise: a day of minutes, two of hours, ...; 12 for integer time."""
+        if self.kind == "fixed":
+            return 48 if self.step >= HOUR else math.ceil(DAY / self.step) if self.step >= MINUTE else 60
+        if self.kind == "days":
+            return 13 if self.step >= 7 else 14
+        if self.kind == "business":
+            return 10
+        if self.kind == "months":
+            return 18 if self.step < 3 else 8 if self.step < 12 else 6
+        return 12
+
+    def rows_per_week(self) -> float | None:
+        """How many rows a week has on average; None for integer time."""
+        if self.kind == "integer":
+            return None
+        if self.kind == "fixed":
+            return WEEK / self.step
+        if self.kind == "business":
+            return 5 / self.step
+        return 7 / self.step if self.kind == "days" else 12 / 365.2425 * 7 / self.step
+
+    def _month_day(self, day: Times, steps: Times) -> Times:
+        month = _month_number(day) + steps * self.step
+        if self.anchor == "start":
+            wanted = day - _month_start(_month_number(day)) + 1
+        else:
+            wanted = np.full_like(day, 31 if self.anchor == "end" else self.day)
+        return np.asarray(_month_start(month) + np.minimum(wanted, _month_length(month)) - 1)
+
+
+def infer(times: Times, following: NDArray[np.bool_], *, integer: bool, tz: str | None) -> Frequency | None:
+    """The frequency most steps of the data share; None if no series has two different times.
+
+    ``times`` int64 (R,) sorted within each series; ``following`` bool (R,) False on the first row of a series.
+    """
+    steps = np.diff(times, prepend=times[:1])[following]
+    steps = steps[steps > 0]
+    if not steps.size:
+        return None
+    if integer:
+        return Frequency(kind="integer", step=_mode(steps))
+    wall = to_wall(times, tz)
+    if np.unique(np.mod(wall, DAY)).size > 1:
+        return Frequency(kind="fixed", step=_mode(steps), tz=tz)
+    days = np.floor_divide(wall, DAY)
+    return _months(days, following, tz) or _days(days, following, tz)
+
+
+def _days(days: Times, following: NDArray[np.bool_], tz: str | None) -> Frequency:
+    steps = np.diff(days, prepend=days[:1])[following]
+    step = _mode(steps[steps > 0])
+    weekday = np.mod(days + 3, 7)  # 1970-01-01 was a Thursday
+    weekend_seen = bool((weekday >= 5).any())
+    if step == 1 and not weekend_seen and int(days.max() - days.min()) >= 7:
+        return Frequency(kind="business", tz=tz)
+    return Frequency(kind="days", step=step, tz=tz)
+
+
+def _months(days: Times, following: NDArray[np.bool_], tz: str | None) -> Frequency | None:
+    month = _month_number(days)
+    of_month = days - _month_start(month) + 1
+    last = int(of_month.max())
+    cut = np.minimum(last, _month_length(month))
+    if bool((of_month == _month_length(month)).all()):
+        anchor: Literal["start", "end", "day"] = "end"
+    elif last == 1:
+        anchor = "start"
+    elif bool((of_month == cut).all()):
+        anchor = "day"
+    else:
+        return None
+    steps = np.diff(month, prepend=month[:1])[following]
+    steps = steps[steps > 0]
+    if not steps.size:
+        return None
+    step = _mode(steps)
+    return Frequency(kind="months", step=step, anchor=anchor, day=last if anchor == "day" else 1, tz=tz)
+
+
+def _mode(steps: Times) -> int:
+    values, counts = np.unique(steps, return_counts=True)
+    return int(values[np.argmax(counts)])
+
+
+def _count(number: int) -> str:
+    return "" if number == 1 else str(number)
+
+
+def _anchor(style: str | None) -> Literal["start", "end"]:
+    return "start" if style == "S" else "end"
+
+
+def _month_number(day: Times) -> Times:
+    return day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+
+
+def _month_start(month: Times) -> Times:
+    return month.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+
+
+def _month_length(month: Times) -> Times:
+    return _month_start(month + 1) - _month_start(month)
+
+
+@cache
+def zone(name: str) -> tzinfo:
+    """The zone of an IANA name or of an offset such as ``+02:00``. Raises ``UsageError`` for an unknown one."""
+    if name in {"UTC", "Z"}:
+        return UTC
+    if offset := re.fullmatch(r"([+-])(\d{2}):?(\d{2})", name):
+        minutes = (int(offset[2]) * 60 + int(offset[3])) * (-1 if offset[1] == "-" else 1)
+        if abs(minutes) < 24 * 60:
+            return timezone(timedelta(minutes=minutes))
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise UsageError(
+            f"there is no time zone called {name!r}", remedy="use --tz with a name such as Europe/Berlin"
+        ) from error
+
+
+def to_wall(times: Times, tz: str | None) -> Times:
+    """Wall-clock nanoseconds of UTC instants in ``tz``; naive times are their own wall clock."""
+    if tz is None or zone(tz) is UTC:
+        return times
+    # a panel repeats few times often: zones are looked up once per distinct time
+    distinct, back = np.unique(times, return_inverse=True)
+    return (distinct + _offset(distinct, tz))[back].reshape(times.shape)
+
+
+def from_wall(wall: Times, tz: str | None, *, later: bool = False) -> Times:
+    """UTC instants of wall-clock nanoseconds in ``tz``.
+
+    Of an hour that comes twice the first is meant, or the second with ``later``. A time that is left out when clocks go
+    forward is as long after the change as it says.
+    """
+    if tz is None or zone(tz) is UTC:
+        return wall
+    distinct, back = np.unique(wall, return_inverse=True)
+    before, after = _offset(distinct - DAY, tz), _offset(distinct + DAY, tz)
+    first, second = distinct - before, distinct - after
+    fits_first, fits_second = _offset(first, tz) == before, _offset(second, tz) == after
+    instants = np.where(fits_second & (~fits_first | later), second, first)
+    return instants[back].reshape(wall.shape)
+
+
+def _offset(instants: Times, tz: str) -> Times:
+    """Nanoseconds east of UTC at these instants."""
+    import pandas as pd
+
+    local = pd.DatetimeIndex(instants.view("datetime64[ns]"), tz="UTC").tz_convert(zone(tz)).tz_localize(None)
+    return np.asarray(local.as_unit("ns").to_numpy().view(np.int64) - instants)

@@ -1,0 +1,359 @@
+"""Dialect: how the bytes of a file become cells. Encoding, delimiter, header, decimal and thousands marks."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice, pairwise, zip_longest
+
+from lstmcast.config import Frozen, ReaderSettings
+from lstmcast.data.findings import refuse
+from lstmcast.data.sources import Source
+from lstmcast.errors import UsageError
+
+NA_TOKENS = (
+    *("", "NA", "N/A", "n/a", "na", "NaN", "nan", "NAN", "<NA>", "NaT", "NULL", "Null", "null", "None", "none"),
+    *("#N/A", "#N/A N/A", "#NA", "#NV", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "-", "--", ".", "..", "?"),
+    *("nil", "missing", "Missing", "-nan", "-NaN", "1.#QNAN", "-1.#IND"),
+)
+DELIMITERS = ("\t", ";", "|", ",")
+SAMPLE_LINES = 200
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_UNDEFINED_IN_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
+_GROUP_MARKS = " '\u2019\u00a0\u202f"
+_NUMBER = re.compile(rf"[+-]?(\d+([.,]\d*)?|[.,]\d+|\d{{1,3}}([.,{_GROUP_MARKS}]\d{{3}})+([.,]\d+)?)([eE][+-]?\d+)?")
+_AMBIGUOUS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
+_GROUPS = re.compile(rf"[+-]?\d{{1,3}}(?:([.,{_GROUP_MARKS}])\d{{3}})(?:\1\d{{3}})*(?:[.,]\d+)?")
+_UNGROUPED = re.compile(r"[+-]?\d{4,}([.,]\d+)?")
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T]\d{1,2}:\d{2}.*)?")
+
+
+class Dialect(Frozen):
+    """How a file is written.
+
+    ``header`` False: the file names no columns and ``names`` does. ``thousands`` is None where digits are not grouped.
+    ``na_values`` are the spellings of a missing value beyond ``NA_TOKENS``.
+    """
+
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    decimal: str = "."
+    thousands: str | None = None
+    skip_rows: int = 0
+    header: bool = True
+    names: tuple[str, ...] = ()
+    na_values: tuple[str, ...] = ()
+
+    def tokens(self) -> frozenset[str]:
+        """Every spelling of a missing value."""
+        return frozenset(NA_TOKENS) | frozenset(self.na_values)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What the numeric cells say about their marks; ``ambiguous`` is a cell that can be read two ways."""
+
+    decimal: str | None = None
+    thousands: str | None = None
+    ambiguous: str | None = None
+    contradiction: tuple[str, str] | None = None
+
+
+def decode(source: Source, encoding: str | None) -> tuple[str, str]:
+    """The text of a source with ``\\n`` line ends and no byte order mark, and the encoding it was read with.
+
+    Raises ``RefusedError`` naming the line and the bytes that do not fit, ``UsageError`` for an unknown encoding.
+    """
+    for bom, found in _BOMS:
+        if source.data.startswith(bom):
+            return _decoded(source, "utf-8-sig" if found == "utf-8" else found), found
+    return _decoded(source, encoding or "utf-8"), encoding or "utf-8"
+
+
+def _decoded(source: Source, encoding: str) -> str:
+    try:
+        text = source.data.decode(encoding)
+    except LookupError:
+        raise UsageError(f"there is no text encoding called {encoding!r}", remedy="try --encoding cp1252") from None
+    except UnicodeDecodeError as error:
+        raise _undecodable(source, encoding, error) from error
+    except UnicodeError as error:
+        raise refuse("encoding", f"{source.label} is not {encoding}: {error}", fix="try --encoding cp1252") from error
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        halves = source.data[:200].count(0) * 3 >= len(source.data[:200])
+        fix = "--encoding utf-16-le" if halves else "export the file again as text"
+        raise refuse("nul-bytes", f"{source.label} line {line} holds a NUL byte; it is no CSV text", fix=fix, line=line)
+    if not text.strip():
+        raise refuse("empty-file", f"{source.label} is empty", fix="name a CSV file with a header and rows")
+    return text
+
+
+def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError) -> Exception:
+    line = source.data.count(b"\n", 0, error.start) + 1
+    shown = source.data[max(error.start - 8, 0) : error.start + 4]
+    if b"\0" in source.data[:1000]:
+        return refuse("binary", f"{source.label} is not a text file (line {line})", fix="name a CSV file", line=line)
+    other = "latin-1" if _UNDEFINED_IN_CP1252 & set(source.data) else "cp1252"
+    return refuse(
+        "encoding",
+        f"{source.label} line {line} is not {encoding}: {shown!r}",
+        fix=f"--encoding {other}",
+        line=line,
+    )
+
+
+def sniff(text: str, settings: ReaderSettings, *, label: str, encoding: str) -> Dialect:
+    """The dialect of ``text``: settings win, the rest is inferred from its first lines.
+
+    Raises ``RefusedError`` when no rows follow the header.
+    """
+    skip = settings.skip_rows or 0
+    lines = head(text, skip)
+    if not lines:
+        raise refuse("empty-file", f"{label} has no line after the first {skip}", fix="lower --skip-rows")
+    delimiter = settings.delimiter or _delimiter(lines)
+    rows = cells(lines, delimiter)
+    header = _has_header(rows)
+    if len(rows) < 2 and header:
+        raise refuse("no-rows", f"{label} has a header but no rows", fix="check the export that wrote it", line=1)
+    marks = decide_marks(zip_longest(*rows[header:], fillvalue=""), delimiter)
+    if marks.ambiguous and not settings.decimal:
+        marks = whole_file_marks(text, delimiter=delimiter, skip_rows=skip + header, label=label)
+    return Dialect(
+        encoding=encoding,
+        delimiter=delimiter,
+        decimal=settings.decimal or marks.decimal or ".",
+        thousands=settings.thousands or _thousands(marks, settings),
+        skip_rows=skip,
+        header=header,
+        names=() if header else _invented_names(rows),
+        na_values=settings.na_values,
+    )
+
+
+def _thousands(marks: Marks, settings: ReaderSettings) -> str | None:
+    if settings.decimal and settings.decimal != (marks.decimal or settings.decimal):
+        return None
+    return None if marks.thousands == settings.decimal else marks.thousands
+
+
+def whole_file_marks(text: str, *, delimiter: str, skip_rows: int, label: str) -> Marks:
+    """The marks that all cells of the file agree on.
+
+    Raises ``RefusedError`` if every cell can be read two ways, or if two cells contradict each other.
+    """
+    lines = text.split("\n")
+    marks = decide_marks(zip_longest(*cells(lines[skip_rows:], delimiter), fillvalue=""), delimiter)
+    if marks.ambiguous:
+        line = next((number for number, line in enumerate(lines, 1) if marks.ambiguous in line), None)
+        raise refuse(
+            "ambiguous-decimal",
+            f"{label} line {line}: {marks.ambiguous!r} can be read with a decimal or with a thousands mark",
+            fix="say which mark is the decimal one: --decimal . or --decimal ,",
+            line=line,
+        )
+    if marks.contradiction:
+        point, comma = marks.contradiction
+        raise refuse(
+            "mixed-decimals",
+            f"{label} writes both {point!r} and {comma!r}",
+            fix="correct the file, or say which mark is the decimal one: --decimal . or --decimal ,",
+        )
+    return marks
+
+
+def remarked(dialect: Dialect, columns: Sequence[Collection[str]], settings: ReaderSettings) -> Dialect:
+    """A dialect whose marks fit ``columns``: the cells of numeric columns that are no numbers in this one.
+
+    Raises ``RefusedError`` if they can be read two ways.
+    """
+    marks = decide_marks(columns, dialect.delimiter)
+    if marks.ambiguous and not settings.decimal and dialect.thousands is None and dialect.decimal == ".":
+        raise refuse(
+            "ambiguous-decimal",
+            f"{marks.ambiguous!r} can be read with a decimal or with a thousands mark",
+            fix="say which mark is the decimal one: --decimal . or --decimal ,",
+        )
+    decimal = settings.decimal or marks.decimal or dialect.decimal
+    grouped = settings.thousands or marks.thousands or dialect.thousands
+    return dialect.model_copy(update={"decimal": decimal, "thousands": None if grouped == decimal else grouped})
+
+
+def announcements(dialect: Dialect, settings: ReaderSettings) -> list[str]:
+    """A sentence for everything about the dialect that was inferred and is not the usual."""
+    said = []
+    if dialect.encoding != "utf-8" and settings.encoding is None:
+        said.append(f"encoding: {dialect.encoding} (--encoding)")
+    if dialect.delimiter != "," and settings.delimiter is None:
+        mark = "a tab" if dialect.delimiter == "\t" else dialect.delimiter
+        said.append(f"cells are separated by {mark} (--delimiter)")
+    if dialect.decimal != "." and settings.decimal is None:
+        said.append("numbers have a decimal comma (--decimal)")
+    if dialect.thousands and settings.thousands is None:
+        said.append(f"digits are grouped by {dialect.thousands!r} (--thousands)")
+    if not dialect.header:
+        said.append(f"the first line is data; the columns are called {', '.join(dialect.names)}")
+    return said
+
+
+def head(text: str, skip: int) -> list[str]:
+    """The first lines that are not blank, after ``skip`` lines."""
+    start = 0
+    for _ in range(skip):
+        start = text.find("\n", start) + 1
+        if start == 0:
+            return []
+    lines: list[str] = []
+    while start < len(text) and len(lines) < SAMPLE_LINES:
+        stop = text.find("\n", start)
+        stop = len(text) if stop < 0 else stop
+        if text[start:stop].strip():
+            lines.append(text[start:stop])
+        start = stop + 1
+    return lines
+
+
+def cells(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """Lines split into cells, quotes removed. Raises ``RefusedError`` for a cell too large to be one."""
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as error:
+        raise refuse("not-csv", f"the first lines are not CSV: {error}", fix="check the quotes of the file") from error
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def decide_marks(columns: Iterable[Iterable[str]], delimiter: str) -> Marks:
+    """Decimal and thousands marks from the cells that look like numbers; other cells say nothing."""
+    decimals: dict[str, str] = {}
+    thousands: dict[str, str] = {}
+    doubtful: dict[str, str] = {}
+    for column in columns:
+        numbers = sorted({cell for cell in column if _NUMBER.fullmatch(cell)})
+        here: dict[str, str] = {}
+        for cell in numbers:
+            _weigh(cell, decimals=decimals, thousands=thousands, doubtful=here)
+        # a column that writes 12345 without a mark groups nothing: its 1.234 has decimals
+        settled = decimals if any(_UNGROUPED.fullmatch(cell) for cell in numbers) else doubtful
+        for mark, cell in here.items():
+            settled.setdefault(mark, cell)
+    if len(decimals) > 1:
+        return Marks(contradiction=(decimals["."], decimals[","]))
+    if decimals:
+        (decimal,) = decimals
+        return Marks(
+            decimal=decimal, thousands=next((mark for mark in [*thousands, *doubtful] if mark != decimal), None)
+        )
+    if thousands:
+        grouped = next(iter(thousands))
+        decimal = next((mark for mark in doubtful if mark != grouped), "," if grouped == "." else ".")
+        return Marks(decimal=decimal, thousands=grouped)
+    if doubtful and not (set(doubtful) == {"."} and delimiter == ","):
+        return Marks(ambiguous=next(iter(doubtful.values())))
+    return Marks(decimal="." if doubtful else None)
+
+
+def _weigh(cell: str, *, decimals: dict[str, str], thousands: dict[str, str], doubtful: dict[str, str]) -> None:
+    marks = [character for character in cell if character in ".," + _GROUP_MARKS]
+    if not marks:
+        return
+    if _AMBIGUOUS.fullmatch(cell):
+        doubtful.setdefault(marks[0], cell)
+        return
+    grouped = _GROUPS.fullmatch(cell)
+    if len(marks) > 1 and grouped:
+        thousands.setdefault(grouped[1], cell)
+        if marks[-1] != grouped[1]:
+            decimals.setdefault(marks[-1], cell)
+    elif marks[0] in _GROUP_MARKS:
+        thousands.setdefault(marks[0], cell)
+    elif len(marks) == 1:
+        decimals.setdefault(marks[0], cell)
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    scored = {delimiter: _score(lines, delimiter) for delimiter in DELIMITERS}
+    best = max(DELIMITERS, key=lambda delimiter: scored[delimiter])
+    if scored[best][0] <= 0:
+        lone_decimals = all(re.fullmatch(r"[+-]?\d+,\d+", line.strip()) for line in lines[1:])
+        return ";" if lone_decimals and len(lines) > 1 else ","
+    return best
+
+
+def _score(lines: Sequence[str], delimiter: str) -> tuple[float, float]:
+    """(share of lines with the most common field count, share of cells free of other delimiters); 0 for one column."""
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter))
+    except csv.Error:
+        return 0.0, 0.0
+    fields, lines_alike = Counter(len(row) for row in rows).most_common(1)[0]
+    if fields < 2 or (len(rows[0]) == 1 and len(rows) > 1):
+        return 0.0, 0.0
+    others = set(DELIMITERS) - {delimiter, ","}
+    parts = [cell for row in islice(rows, 50) for cell in row]
+    clean = sum(not others & set(cell) for cell in parts) / len(parts)
+    return round(lines_alike / len(rows) * clean, 6), clean
+
+
+def _has_header(rows: Sequence[Sequence[str]]) -> bool:
+    first = rows[0]
+    if not first[0] and len(first) > 1:
+        return True
+    kinds = [kind(cell) for cell in first]
+    if "text" not in kinds:
+        return not {"number", "time"} & set(kinds)
+    below = rows[1] if len(rows) > 1 else []
+    pairs = list(zip(first, kinds, below, strict=False))
+    if any(found == "time" and kind(cell) == "time" for _, found, cell in pairs):
+        return False
+    return not any(name == cell and found == "text" for name, found, cell in pairs)
+
+
+def looks_numeric(cell: str) -> bool:
+    """Whether a cell is a number in some way of writing numbers."""
+    return _NUMBER.fullmatch(cell) is not None
+
+
+def kind(cell: str) -> str:
+    """``empty``, ``number``, ``time`` or ``text``: what a cell looks like on its own."""
+    if cell in NA_TOKENS:
+        return "empty"
+    if _DATE.fullmatch(cell) and not re.fullmatch(r"\d{1,4}\.\d{1,2}", cell):
+        return "time"
+    return "number" if _NUMBER.fullmatch(cell) else "text"
+
+
+def _invented_names(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """``unique_id``, ``ds``, ``y`` where the kinds of the cells leave one choice, else ``c1``, ``c2``, ..."""
+    kinds = [kind(cell) for cell in rows[0]]
+    names = [f"c{index + 1}" for index in range(len(kinds))]
+    numbers = [index for index, found in enumerate(kinds) if found == "number"]
+    times = [index for index, found in enumerate(kinds) if found == "time"]
+    texts = [index for index, found in enumerate(kinds) if found == "text"]
+    if not times and len(numbers) == 2 and _counts_up(rows, numbers[0]):
+        times, numbers = numbers[:1], numbers[1:]
+    for name, found in (("ds", times), ("y", numbers), ("unique_id", texts)):
+        if len(found) == 1:
+            names[found[0]] = name
+    return tuple(names)
+
+
+def _counts_up(rows: Sequence[Sequence[str]], column: int) -> bool:
+    counted = [row[column] for row in rows if len(row) > column]
+    if not all(re.fullmatch(r"-?\d{1,18}", cell) for cell in counted):
+        return False
+    steps = {int(after) - int(before) for before, after in pairwise(counted)}
+    return len(steps) == 1 and steps.pop() > 0

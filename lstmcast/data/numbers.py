@@ -1,0 +1,104 @@
+"""Numbers: from the cells of a column to float64, with the cells that are none named."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lstmcast.data.dialect import NA_TOKENS, Dialect, looks_numeric
+from lstmcast.data.findings import Finding
+
+LARGEST = 1e32
+"""Beyond this, float32 arithmetic on the value overflows."""
+
+
+def is_number(column: pd.Series) -> bool:
+    """Whether every cell of the column was read as a number (an empty column is)."""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def to_floats(
+    column: pd.Series, dialect: Dialect, *, name: str, lines: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], list[Finding]]:
+    """float64 (R,) of a column, NaN where missing, and findings of severity error for cells that are no numbers.
+
+    Grouped digits are accepted where every group has three digits.
+    """
+    if pd.api.types.is_numeric_dtype(column):
+        values = column.to_numpy(np.float64)
+        return values, _too_large(values, name=name, lines=lines)
+    texts = column.astype(object)
+    present = texts.notna().to_numpy()
+    cleaned = texts[present].astype(str).str.strip()
+    cleaned = cleaned.replace(
+        dict.fromkeys(("True", "TRUE", "true"), "1") | dict.fromkeys(("False", "FALSE", "false"), "0")
+    )
+    numbers = pd.to_numeric(plain(cleaned, dialect), errors="coerce").to_numpy(np.float64)
+    values = np.full(len(column), np.nan)
+    values[present] = numbers
+    missing = cleaned.isin([*NA_TOKENS, *dialect.na_values]).to_numpy()
+    unknown = cleaned[np.isnan(numbers) & ~missing]
+    findings = _too_large(values, name=name, lines=lines)
+    if len(unknown):
+        findings.insert(0, _unknown(unknown, name=name, lines=lines))
+    return values, findings
+
+
+def plain(cells: pd.Series, dialect: Dialect) -> pd.Series:
+    """Group marks removed where they group by three, and the decimal mark a point."""
+    point = re.escape(dialect.decimal)
+    if dialect.thousands:
+        mark = re.escape(dialect.thousands)
+        grouped = cells.str.fullmatch(rf"[+-]?\d{{1,3}}(?:{mark}\d{{3}})+(?:{point}\d*)?")
+        cells = cells.where(~grouped, cells.str.replace(dialect.thousands, "", regex=False))
+    if dialect.decimal == ".":
+        return cells
+    fits = cells.str.fullmatch(rf"[+-]?(?:\d+{point}?\d*|{point}\d+)(?:[eE][+-]?\d+)?")
+    return cells.str.replace(dialect.decimal, ".", regex=False).where(fits, other="no number")
+
+
+def _unknown(unknown: pd.Series, *, name: str, lines: NDArray[np.int64]) -> Finding:
+    token = str(unknown.iloc[0])
+    others = unknown.nunique() - 1
+    line = int(lines[unknown.index[0]])
+    total = f"{len(unknown)} cell{'s' if len(unknown) > 1 else ''}"
+    more = f", and {others} other such text{'s' if others > 1 else ''}" if others else ""
+    return Finding(
+        "unknown-token",
+        "error",
+        f"column {name!r} line {line}: {token[:60]!r} is no number ({total}{more})",
+        column=name,
+        count=len(unknown),
+        example_line=line,
+        fix=(
+            "correct these cells, or name the marks: --decimal and --thousands"
+            if looks_numeric(token)
+            else f"if it means missing: --na-values {_quoted(token)}"
+        ),
+    )
+
+
+def _too_large(values: NDArray[np.float64], *, name: str, lines: NDArray[np.int64]) -> list[Finding]:
+    rows = np.flatnonzero(np.abs(values) > LARGEST)
+    if not rows.size:
+        return []
+    where = "line" if rows.size == 1 else "lines"
+    shown = ", ".join(str(line) for line in lines[rows[:5]].tolist()) + (", ..." if rows.size > 5 else "")
+    return [
+        Finding(
+            "infinite",
+            "error",
+            f"column {name!r} holds infinite or absurd values (beyond {LARGEST:.0e}) on {where} {shown}",
+            column=name,
+            count=int(rows.size),
+            example_line=int(lines[rows[0]]),
+            fix="correct these rows, or empty the cells to mark them missing",
+        )
+    ]
+
+
+def _quoted(token: str) -> str:
+    return token if re.fullmatch(r"[\w.#/+-]+", token) else f"'{token[:60]}'"

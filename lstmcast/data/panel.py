@@ -1,0 +1,188 @@
+"""Panel: all series laid end to end in flat arrays. Never one Python object per row or per window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmcast.data.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Series on their regular grid. A gap longer than ``schema.max_gap`` splits a series into segments.
+
+    N series, S segments, R rows in all, D targets, K covariates.
+
+    ``ids``        N names, in order of first appearance
+    ``series``     int64 (S,) the series each segment belongs to, ascending; within a series in order of time
+    ``offsets``    int64 (S+1,) row bounds of the segments: segment s holds rows offsets[s] .. offsets[s+1]-1
+    ``ends``       int64 (S,) the row after the last observed target row of the segment. Rows ends[s] ..
+                   offsets[s+1]-1 are the future block: future-known covariates with no target yet
+    ``start``      int64 (S,) time of row offsets[s], in the clock's unit (see ``clock.Clock``)
+    ``values``     float32 (R, D) target minus ``shift`` of its series; 0 where not observed
+    ``observed``   bool (R, D)
+    ``covariates`` float32 (R, K) NaN where missing
+    ``shift``      float64 (N, D) subtracted before the cast to float32; 0 unless the level dwarfs the spread so much
+                   that float32 would lose digits
+    """
+
+    ids: tuple[str, ...]
+    series: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    start: NDArray[np.int64]
+    values: NDArray[np.float32]
+    observed: NDArray[np.bool_]
+    covariates: NDArray[np.float32]
+    shift: NDArray[np.float64]
+    schema: Schema
+
+    def times(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Time of each row of ``rows`` (any shape), by the frequency's own arithmetic."""
+        segment = np.searchsorted(self.offsets, rows, side="right") - 1
+        return self.schema.frequency.advance(self.start[segment], rows - self.offsets[segment])
+
+    def last_segment(self) -> NDArray[np.int64]:
+        """int64 (N,) the last segment of each series: the one a forecast continues."""
+        return np.searchsorted(self.series, np.arange(len(self.ids)), side="right") - 1
+
+
+def build(
+    ids: Sequence[str],
+    codes: NDArray[np.int64],
+    times: NDArray[np.int64],
+    *,
+    targets: NDArray[np.float64],
+    covariates: NDArray[np.float32],
+    schema: Schema,
+) -> tuple[Panel, NDArray[np.int64]]:
+    """Lay rows on their grid; also int64 (r,) the flat row each of them came to lie on, -1 where it was trimmed.
+
+    ``codes`` (r,) the series of each row, ascending, every series with at least one observed row; ``times`` (r,)
+    ascending within a series, distinct and on its grid; ``targets`` (r, D) with NaN where missing; ``covariates``
+    (r, K). Segments begin and end with an observed row, but for the future block.
+    """
+    first = np.searchsorted(codes, np.arange(len(ids)))
+    step = schema.frequency.locate(times[first][codes], times)[0]
+    seen = np.isfinite(targets)
+    at = np.flatnonzero(seen.any(axis=1))
+    same = codes[at][1:] == codes[at][:-1]
+    near = np.diff(step[at]) - 1 <= schema.max_gap if schema.gaps != "zero" else np.ones(len(at) - 1, bool)
+    bound = np.flatnonzero(~(same & near)) + 1
+    opening, closing = at[np.r_[0, bound]], at[np.r_[bound, len(at)] - 1]
+    series = codes[opening]
+    observed_rows = step[closing] - step[opening] + 1
+    ahead = _future_rows(codes, step, closing, series, covariates=covariates, schema=schema)
+    offsets = np.concatenate([[0], np.cumsum(observed_rows + ahead)]).astype(np.int64)
+
+    segment = np.searchsorted(opening, np.arange(len(codes)), side="right") - 1
+    place = offsets[segment] + step - step[opening][segment]
+    kept = (segment >= 0) & (codes == series[segment]) & (place < offsets[segment + 1])
+    place = np.where(kept, place, -1)
+
+    rows = int(offsets[-1])
+    shift = _shift(targets, seen, codes, first)
+    values = np.zeros((rows, targets.shape[1]), np.float32)
+    observed = np.zeros(values.shape, bool)
+    values[place[kept]] = np.where(seen, targets - shift[codes], 0)[kept]
+    observed[place[kept]] = seen[kept]
+    laid = np.full((rows, covariates.shape[1]), np.nan, np.float32)
+    laid[place[kept]] = covariates[kept]
+    ends = offsets[:-1] + observed_rows
+    if schema.gaps in {"interpolate", "zero"}:
+        absent = np.ones(rows, bool)
+        absent[place[kept]] = False
+        _fill(values, observed, absent, offsets=offsets, ends=ends, zero=-shift[series], how=schema.gaps)
+    panel = Panel(
+        ids=tuple(ids),
+        series=series,
+        offsets=offsets,
+        ends=ends,
+        start=times[opening],
+        values=values,
+        observed=observed,
+        covariates=laid,
+        shift=shift,
+        schema=schema,
+    )
+    return panel, place
+
+
+def _future_rows(
+    codes: NDArray[np.int64],
+    step: NDArray[np.int64],
+    closing: NDArray[np.int64],
+    series: NDArray[np.int64],
+    *,
+    covariates: NDArray[np.float32],
+    schema: Schema,
+) -> NDArray[np.int64]:
+    """int64 (S,) rows of the future block: from the last observed row to the last future-known value within reach."""
+    ahead = np.zeros(len(closing), np.int64)
+    if not schema.future:
+        return ahead
+    known = np.isfinite(covariates[:, len(schema.past) :]).any(axis=1)
+    last = np.r_[series[1:] != series[:-1], True]
+    tail = np.zeros(len(codes), np.int64)
+    tail[closing[last]] = 1
+    of_series = np.cumsum(tail) - 1  # the series whose last observed row is at or before this row
+    after = np.flatnonzero((of_series >= 0) & (of_series == codes) & (tail == 0) & known)
+    if not after.size:
+        return ahead
+    end = step[closing[last]][codes[after]]
+    before = np.where(np.r_[True, codes[after][1:] != codes[after][:-1]], end, np.r_[0, step[after][:-1]])
+    broken = np.cumsum(step[after] - before - 1 > schema.max_gap)
+    opened = np.searchsorted(codes[after], codes[after])
+    reached = (broken - broken[opened] + (step[after] - before - 1 > schema.max_gap)[opened]) == 0
+    longest = np.zeros(int(codes[-1]) + 1, np.int64)
+    np.maximum.at(longest, codes[after[reached]], (step[after] - end)[reached])
+    ahead[last] = longest[series[last]]
+    return ahead
+
+
+def _shift(
+    targets: NDArray[np.float64], seen: NDArray[np.bool_], codes: NDArray[np.int64], first: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Level of the series where float32 would keep less than three digits of its spread, else 0."""
+    count = np.maximum(np.add.reduceat(seen.astype(np.int64), first, axis=0), 1)
+    mean = np.add.reduceat(np.where(seen, targets, 0), first, axis=0) / count
+    deviation = np.where(seen, targets - mean[codes], 0)
+    spread = np.sqrt(np.add.reduceat(deviation**2, first, axis=0) / count)
+    inexact = np.abs(mean - mean.astype(np.float32)) > 0
+    dwarfed = np.where(spread > 0, np.abs(mean) > 5e3 * spread, inexact)
+    return np.where(dwarfed, mean, 0.0)
+
+
+def _fill(
+    values: NDArray[np.float32],
+    observed: NDArray[np.bool_],
+    absent: NDArray[np.bool_],
+    *,
+    offsets: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    zero: NDArray[np.float64],
+    how: str,
+) -> None:
+    """Fill gaps in place: rows that are absent with zero, or every missing value between two known ones."""
+    row = np.arange(len(values))
+    segment = np.searchsorted(offsets, row, side="right") - 1
+    inside = row < ends[segment]
+    if how == "zero":
+        fill = absent & inside
+        values[fill] = zero[segment[fill]]
+        observed[fill] = True
+        return
+    for target in range(values.shape[1]):
+        known = np.flatnonzero(observed[:, target])
+        missing = np.flatnonzero(inside & ~observed[:, target])
+        after = np.searchsorted(known, missing)
+        between = (after > 0) & (after < len(known))
+        missing, after = missing[between], after[between]
+        within = segment[known[after - 1]] == segment[known[after]]
+        missing = missing[within]
+        values[missing, target] = np.interp(missing, known, values[known, target])
+        observed[missing, target] = True

@@ -1,0 +1,202 @@
+"""Survey: what a person should know about series before training on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmcast.data.calendar import Times
+from lstmcast.data.findings import Finding
+from lstmcast.data.panel import Panel
+from lstmcast.data.rows import Rows
+from lstmcast.data.schema import Schema
+
+INTERMITTENT = 0.5
+"""Share of zeros from which a series counts as intermittent, if it has ``FEWEST`` values."""
+
+FEWEST = 10
+
+SPARSEST = 20
+"""Rows of the grid for each row of the file that are laid out at most (beyond a million)."""
+
+
+def gaps(rows: Rows, schema: Schema) -> list[Finding]:
+    """Absent rows by length, and where they split a series. ``rows`` are sorted, distinct and on the grid."""
+    seen = np.flatnonzero(np.isfinite(rows.targets).any(axis=1))
+    same = rows.codes[seen][1:] == rows.codes[seen][:-1]
+    steps = schema.frequency.locate(rows.opening(), rows.times)[0]
+    filled = np.flatnonzero(rows.following())
+    absent = (steps[filled] - steps[filled - 1] - 1)[steps[filled] - steps[filled - 1] > 1]
+    found = []
+    if absent.size:
+        found.append(_absent(rows, schema, absent, filled[steps[filled] - steps[filled - 1] > 1]))
+    jumps = np.where(same, np.diff(steps[seen]) - 1, 0)
+    long = np.flatnonzero(jumps > schema.max_gap)
+    if long.size and schema.gaps != "zero":
+        found.append(_split(rows, schema, seen, long, int(jumps.max())))
+    return found
+
+
+def _absent(rows: Rows, schema: Schema, absent: Times, after: Times) -> Finding:
+    lengths, counts = np.unique(absent, return_counts=True)
+    common = sorted(zip(counts.tolist(), lengths.tolist(), strict=True), reverse=True)[:3]
+    listed = ", ".join(f"{count} of {length} row{'s' if length > 1 else ''}" for count, length in common)
+    first, last = after[0] - 1, after[-1]
+    total = int(absent.sum())
+    treated = {"mask": "masked", "interpolate": "interpolated", "zero": "taken as zero", "error": "not accepted"}
+    return Finding(
+        "gaps",
+        "error" if schema.gaps == "error" else "info",
+        f"{absent.size} gap{'s' if absent.size > 1 else ''} with {total} absent row{'s' if total > 1 else ''} "
+        f"({listed}{', ...' if len(lengths) > 3 else ''}); {treated[schema.gaps]}",
+        unique_id=rows.ids[rows.codes[first]],
+        first_ds=schema.clock.format(rows.times[first : first + 1])[0],
+        last_ds=schema.clock.format(rows.times[last : last + 1])[0],
+        count=total,
+        example_line=int(rows.lines[after[0]]),
+        fix="--gaps mask, interpolate or zero" if schema.gaps == "error" else None,
+    )
+
+
+def _split(rows: Rows, schema: Schema, seen: Times, long: Times, longest: int) -> Finding:
+    before, after = seen[long[0]], seen[long[0] + 1]
+    count = int(long.size)
+    return Finding(
+        "long-gaps",
+        "warning",
+        f"{count} gap{'s are' if count > 1 else ' is'} longer than {schema.max_gap} rows (up to {longest}); "
+        "the series is split there",
+        unique_id=rows.ids[rows.codes[before]],
+        first_ds=schema.clock.format(rows.times[before : before + 1])[0],
+        last_ds=schema.clock.format(rows.times[after : after + 1])[0],
+        count=count,
+        example_line=int(rows.lines[after]),
+        fix=f"--max-gap {longest} bridges them all",
+    )
+
+
+def trailing(rows: Rows, panel: Panel, place: Times) -> list[Finding]:
+    """Rows after the last value: the future block, or rows that were left out."""
+    segment = np.searchsorted(panel.offsets, np.maximum(place, 0), side="right") - 1
+    ahead = (place >= 0) & (place >= panel.ends[segment])
+    found = []
+    for mask, code, text in (
+        (ahead, "future-block", "after the last value hold covariates known ahead"),
+        (place < 0, "empty-rows", "without a value before the first, after the last or in a long gap were left out"),
+    ):
+        places = np.flatnonzero(mask)
+        if places.size:
+            first = int(places[np.argmin(rows.lines[places])])
+            found.append(
+                Finding(
+                    code,
+                    "info",
+                    f"{places.size} rows {text}",
+                    unique_id=panel.ids[rows.codes[first]],
+                    first_ds=panel.schema.clock.format(rows.times[first : first + 1])[0],
+                    last_ds=panel.schema.clock.format(rows.times[places].max(keepdims=True))[0],
+                    count=int(places.size),
+                    example_line=int(rows.lines[first]),
+                )
+            )
+    return found
+
+
+def series(rows: Rows, schema: Schema) -> list[Finding]:
+    """Series that are constant, mostly zero, or short."""
+    first = np.searchsorted(rows.codes, np.arange(len(rows.ids)))
+    found = []
+    for column, name in enumerate(schema.targets[: rows.targets.shape[1]]):
+        values = rows.targets[:, column]
+        seen = np.isfinite(values)
+        count = np.add.reduceat(seen.astype(np.int64), first)
+        low = np.minimum.reduceat(np.where(seen, values, np.inf), first)
+        high = np.maximum.reduceat(np.where(seen, values, -np.inf), first)
+        zeros = np.add.reduceat((values == 0).astype(np.int64), first) / np.maximum(count, 1)
+        constant = (low == high) & (count > 1)
+        label = None if schema.wide else name
+        found += _some(constant, rows, "constant", "never changes; its forecast is that value", column=label)
+        sparse = (zeros >= INTERMITTENT) & ~constant & (count >= FEWEST)
+        text = "is zero most of the time; compare models by MASE or WAPE, and keep forecasts from going below zero"
+        found += _some(sparse, rows, "intermittent", text, column=label, fix="--min 0")
+    return [
+        *found,
+        *_short(rows, schema, np.add.reduceat(np.isfinite(rows.targets).any(axis=1).astype(np.int64), first)),
+    ]
+
+
+def _short(rows: Rows, schema: Schema, count: Times) -> list[Finding]:
+    horizon = schema.frequency.default_horizon()
+    season = max(schema.frequency.seasons()[:1] or (horizon,))
+    short = np.flatnonzero(count < season + horizon)
+    if not short.size:
+        return []
+    least = int(short[np.argmin(count[short])])
+    return [
+        Finding(
+            "short-series",
+            "warning",
+            f"{short.size} of {len(rows.ids)} series {'have' if short.size > 1 else 'has'} less than {season} rows to "
+            f"look back on + {horizon} to forecast = {season + horizon}; {rows.ids[least]} has {int(count[least])}",
+            unique_id=rows.ids[least],
+            count=int(short.size),
+            fix="--horizon and --context with fewer rows, or --short skip",
+        )
+    ]
+
+
+def _some(
+    which: NDArray[np.bool_], rows: Rows, code: str, text: str, *, column: str | None, fix: str | None = None
+) -> list[Finding]:
+    places = np.flatnonzero(which)
+    if not places.size:
+        return []
+    more = f" (so are {places.size - 1} others)" if places.size > 1 else ""
+    name = rows.ids[places[0]]
+    return [
+        Finding(
+            code, "info", f"series {name} {text}{more}", unique_id=name, column=column, count=int(places.size), fix=fix
+        )
+    ]
+
+
+def with_values(rows: Rows) -> tuple[Rows, Times, list[Finding]]:
+    """The rows of series that have a value at all, their places, and a finding about the others."""
+    seen = np.isfinite(rows.targets).any(axis=1)
+    counts = np.bincount(rows.codes[seen], minlength=len(rows.ids))
+    empty = np.flatnonzero(counts == 0)
+    if not empty.size:
+        return rows, np.arange(len(rows.codes)), []
+    name = rows.ids[empty[0]]
+    total = len(empty) == len(rows.ids)
+    finding = Finding(
+        "empty-series",
+        "error" if total else "warning",
+        f"series {name} has no value" + (f", nor have {len(empty) - 1} others" if len(empty) > 1 else ""),
+        unique_id=name,
+        count=len(empty),
+        fix="name the column to forecast with --target" if total else None,
+    )
+    kept = np.flatnonzero(counts[rows.codes] > 0)
+    left = rows.take(kept)
+    ids = tuple(name for name, count in zip(rows.ids, counts, strict=True) if count)
+    return replace(left, ids=ids, codes=(np.cumsum(counts > 0) - 1)[left.codes]), kept, [finding]
+
+
+def sparse(rows: Rows, schema: Schema) -> list[Finding]:
+    """An error where the grid is so fine that laying the rows on it would take memory without end."""
+    steps = schema.frequency.locate(rows.opening(), rows.times)[0]
+    jumps = np.where(rows.following()[1:], np.diff(steps), 0)
+    if schema.gaps != "zero":
+        jumps = np.where(jumps - 1 <= schema.max_gap, jumps, 0)
+    grid = int(jumps.sum()) + len(rows.ids)
+    if grid <= SPARSEST * len(rows.times) + 1_000_000:
+        return []
+    message = (
+        f"{len(rows.times)} rows would fill {100 * len(rows.times) / grid:.2g} % of a grid with a row every "
+        f"{schema.frequency.name}"
+    )
+    fix = "a coarser grid, for example --freq D --duplicates sum, or a smaller --max-gap"
+    return [Finding("sparse", "error", message, count=grid, fix=fix)]

@@ -1,0 +1,251 @@
+"""The training loop. It reads down the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lstmcast.data.panel import Panel
+from lstmcast.data.windows import Batch
+from lstmcast.errors import DivergedError, ModelError, StoppedError
+from lstmcast.fit import checkpoint, device, optimiser
+from lstmcast.fit.interrupt import polite_stop
+from lstmcast.fit.objective import Loss, Objective, WindowObjective
+from lstmcast.fit.plan import Plan
+from lstmcast.fit.tbptt import StreamObjective
+from lstmcast.net.forecaster import Forecaster
+from lstmcast.outcome import Notice, OnProgress, Progress
+
+Validate = Callable[[Forecaster], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """``history`` holds (step, training loss, learning rate, validation error or NaN) rows; ``steps`` were taken."""
+
+    forecaster: Forecaster
+    history: tuple[tuple[int, float, float, float], ...]
+    steps: int
+
+
+def fit(
+    panel: Panel,
+    plan: Plan,
+    *,
+    validate: Validate | None = None,
+    checkpoints: Path | None = None,
+    resume: bool = False,
+    identity: str = "",
+    on_progress: OnProgress,
+) -> Fitted:
+    """Train a Forecaster by ``plan``.
+
+    ``validate`` gives the error of a network on held-out windows (lower is better); with early stopping the best
+    weights are kept, else the last average. ``checkpoints`` is the folder for resuming; ``resume`` continues from it
+    and ends with the very weights of an uninterrupted run. ``identity`` names data and settings: a checkpoint of
+    another identity is refused.
+
+    Raises ``DivergedError`` when the loss is not finite again at half the learning rate, ``StoppedError`` after a
+    signal (the checkpoint is saved first), ``ModelError`` when there is no usable checkpoint to resume from.
+    """
+    with torch.random.fork_rng(enabled=True):
+        run = _Run(panel, plan, validate=validate, checkpoints=checkpoints, identity=identity, on_progress=on_progress)
+        if resume and checkpoints is not None:
+            run.resume(checkpoints)
+        try:
+            return run.go()
+        except _NotFinite as first:
+            run.step_back()
+            on_progress(Notice(f"{first}; going back to step {run.step}, with half the learning rate", "warning"))
+            try:
+                return run.go()
+            except _NotFinite as second:
+                raise DivergedError(
+                    f"training diverged twice: {second}",
+                    remedy=f"try --lr {run.rate / 5:.1g} or --clip 0.1, and look at the rows named",
+                ) from second
+
+
+class _NotFinite(Exception):  # noqa: N818  # never leaves this file
+    pass
+
+
+class _Run:
+    """One attempt at training: the objects that step together, and their joint state."""
+
+    def __init__(
+        self,
+        panel: Panel,
+        plan: Plan,
+        *,
+        validate: Validate | None,
+        checkpoints: Path | None,
+        identity: str,
+        on_progress: OnProgress,
+    ) -> None:
+        settings = plan.settings.training
+        self.rate = cast(float, settings.learning_rate)
+        torch.manual_seed(settings.seed)  # dropout draws from the global generator
+        generator = torch.Generator().manual_seed(settings.seed)
+        self.panel, self.plan, self.settings, self.validate = panel, plan, settings, validate
+        self.checkpoints, self.identity, self.on_progress = checkpoints, identity, on_progress
+        self.network = Forecaster(plan.architecture, generator=generator)
+        self.network.set_covariate_scale(*_covariate_scale(panel, plan))
+        self.network.to(device.choose(settings.device))
+        self.objective = _objective(panel, plan, self.network)
+        self.optimiser = optimiser.build(self.network, settings, learning_rate=self.rate)
+        self.schedule = optimiser.schedule(self.optimiser, settings, steps=plan.steps)
+        self.average = optimiser.WeightAverage(self.network, settings.ema)
+        self.history: list[tuple[int, float, float, float]] = []
+        self.best, self.best_weights, self.waited = float("inf"), dict(self.average.weights), 0
+        self.step = 0
+        self.good = deepcopy(self.state())
+
+    def go(self) -> Fitted:
+        with polite_stop() as stop:
+            while self.step < self.plan.steps and not self.is_patient_no_more():
+                loss = self.take_step()
+                self.on_progress(Progress("training", self.step, self.plan.steps, f"loss {loss:.4f}"))
+                if self.step % self.settings.checkpoint_steps == 0 or self.step == self.plan.steps:
+                    self.look(loss)
+                    self.good = deepcopy(self.state())
+                    self.save()
+                if stop.requested:
+                    self.save()
+                    raise self.stopped(stop.requested)
+        self.network.load_state_dict(self.best_weights if self.settings.early_stop else self.average.weights)
+        return Fitted(self.network.eval(), tuple(self.history), self.step)
+
+    def take_step(self) -> float:
+        """One optimiser step; returns the loss."""
+        self.network.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.objective.next_loss(self.network)
+        torch.autograd.backward(loss.value)
+        norm = optimiser.clip(self.network, self.settings)
+        value = float(loss.value.detach())
+        if not (torch.isfinite(loss.value) and torch.isfinite(norm)):
+            raise _NotFinite(self.culprit(loss, float(norm)))
+        self.optimiser.step()
+        self.schedule.step()
+        self.average.update(self.network, self.step)
+        self.step += 1
+        return value
+
+    def look(self, loss: float) -> None:
+        """Note where training stands; remember the best average seen on held-out windows."""
+        error = float("nan")
+        if self.validate is not None and (self.settings.early_stop or self.step == self.plan.steps):
+            current = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+            self.network.load_state_dict(self.average.weights)
+            error = self.validate(self.network.eval())
+            self.network.load_state_dict(current)
+            self.waited += 1
+            if error < self.best:
+                self.best, self.waited = error, 0
+                self.best_weights = {name: tensor.clone() for name, tensor in self.average.weights.items()}
+        self.history.append((self.step, loss, float(self.optimiser.param_groups[0]["lr"]), error))
+
+    def is_patient_no_more(self) -> bool:
+        return self.settings.early_stop is not None and self.waited >= self.settings.early_stop
+
+    def culprit(self, loss: Loss, norm: float) -> str:
+        """Which series, column and row most likely made the loss not finite, at what rate and gradient norm."""
+        rate = self.optimiser.param_groups[0]["lr"]
+        text = f"the loss is not finite at step {self.step + 1} (learning rate {rate:.2g}, gradient norm {norm:.2g})"
+        return f"{text}; the largest value in the batch is in {_largest(loss.batch, self.panel, self.plan)}"
+
+    def step_back(self) -> None:
+        """Return to the last good state and halve the learning rate from there on."""
+        self.restore(self.good)
+        self.rate /= 2
+        self.schedule.base_lrs = [rate / 2 for rate in self.schedule.base_lrs]
+        for group in self.optimiser.param_groups:
+            group["lr"], group["initial_lr"] = group["lr"] / 2, group["initial_lr"] / 2
+
+    def resume(self, folder: Path) -> None:
+        """Continue from the checkpoint in ``folder``."""
+        state = checkpoint.read(folder)
+        if state["identity"] != self.identity:
+            raise ModelError(
+                f"the checkpoint in {folder} belongs to other data or other settings",
+                remedy="repeat the interrupted command exactly, or train without --resume",
+            )
+        self.restore(state)
+
+    def save(self) -> None:
+        if self.checkpoints is not None:
+            checkpoint.write(self.state(), self.checkpoints)
+
+    def stopped(self, number: int) -> StoppedError:
+        saved = self.checkpoints is not None
+        return StoppedError(
+            f"stopped at step {self.step} of {self.plan.steps}" + ("; the checkpoint is saved" if saved else ""),
+            remedy="continue with the same command and --resume" if saved else "run the command again",
+            signal_number=number,
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "identity": self.identity,
+            "step": self.step,
+            "network": dict(self.network.state_dict()),
+            "average": self.average.weights,
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "objective": self.objective.state(),
+            "random": torch.get_rng_state(),
+            "best": self.best,
+            "best_weights": self.best_weights,
+            "waited": self.waited,
+            "history": self.history,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+        self.network.load_state_dict(state["network"])
+        self.average.weights = state["average"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.objective.restore(state["objective"])
+        torch.set_rng_state(state["random"])
+        self.best, self.best_weights, self.waited = state["best"], state["best_weights"], state["waited"]
+        self.history = [tuple(row) for row in state["history"]]
+
+
+def _objective(panel: Panel, plan: Plan, network: Forecaster) -> Objective:
+    settings = plan.settings.training
+    lanes = cast(int, settings.batch)
+    if settings.stateful and settings.tbptt:
+        k1, k2 = settings.tbptt
+        return StreamObjective(panel, plan.split, network, lanes=lanes, k1=k1, k2=k2)
+    return WindowObjective(panel, plan.split, network, batch=lanes, seed=settings.seed)
+
+
+def _covariate_scale(panel: Panel, plan: Plan) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (K,) of each covariate over the training rows; a covariate that never varies gets scale 1."""
+    trains = np.zeros(len(panel.values), dtype=bool)
+    for begin, limit in zip(panel.offsets[:-1], plan.split.limit, strict=True):
+        trains[begin:limit] = True
+    rows = np.ma.masked_invalid(panel.covariates[trains].astype(np.float64))
+    mean = np.ma.filled(rows.mean(axis=0), 0.0)
+    deviation = np.ma.filled(rows.std(axis=0), 0.0)
+    deviation[deviation <= 1e-12 * np.maximum(np.abs(mean), 1.0)] = 1.0
+    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
+
+
+def _largest(batch: Batch, panel: Panel, plan: Plan) -> str:
+    """Series, column and time of the largest absolute value of the context."""
+    size = torch.where(batch.context.isfinite(), batch.context.abs(), torch.inf)
+    lane, row, column = np.unravel_index(int(size.argmax()), size.shape)
+    begin = int(batch.cutoff[lane]) - (1 if plan.architecture.stateful else plan.architecture.context)
+    series = panel.ids[int(batch.series[lane])]
+    time = panel.schema.clock.format(panel.times(np.array([begin + row])))[0]
+    return f"series {series}, column {series if panel.schema.wide else panel.schema.targets[column]}, at {time}"

@@ -1,0 +1,145 @@
+"""Backtest: forecasts at past cutoffs beside what came true and beside the baselines, as one long frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from lstmcast.config import NetworkSettings
+from lstmcast.data.panel import Panel
+from lstmcast.data.windows import Windows
+from lstmcast.forecast.baselines import BASELINES
+from lstmcast.forecast.intervals import at_levels, bounded, level_pairs
+from lstmcast.forecast.predict import quantiles_at
+from lstmcast.net.forecaster import Forecaster
+
+_HISTORY = 1024  # rows a baseline looks back; its memory is bounded by _BLOCK windows of them
+_BLOCK = 2048
+
+
+def backtest_frame(
+    network: Forecaster,
+    panel: Panel,
+    cutoffs: NDArray[np.int64],
+    *,
+    settings: NetworkSettings,
+    season: int,
+    baselines: Sequence[str] = (),
+) -> pd.DataFrame:
+    """One row per cutoff (V), target (D) and step (H): actual, forecast with intervals, and each baseline's forecast.
+
+    Columns: unique_id, target, cutoff and ds (clock units), step from 1, y (NaN where not observed), y_hat, its
+    intervals, then the baselines by name. The cutoff is the time of the last row the forecast could see.
+    """
+    quantiles = bounded(quantiles_at(network, panel, cutoffs), settings)
+    y = actuals(panel, cutoffs, horizon=quantiles.shape[1])
+    columns = {"y": y, **interval_columns(quantiles, network.architecture.quantiles, settings)}
+    for name in baselines:
+        columns[name] = baseline_forecasts(name, panel, cutoffs, horizon=y.shape[1], season=season)
+    return _long(panel, cutoffs, columns)
+
+
+def interval_columns(
+    quantiles: NDArray[np.float64], trained: tuple[float, ...], settings: NetworkSettings
+) -> dict[str, NDArray[np.float64]]:
+    """``y_hat`` and the bounds of each interval (..., ) from quantiles (..., Q); a point loss has no intervals."""
+    columns = {"y_hat": quantiles[..., trained.index(0.5)]}
+    if len(trained) > 1:
+        for percent, pair in zip(settings.levels, level_pairs(settings.levels), strict=True):
+            ends = bounded(at_levels(quantiles, trained, pair), settings)
+            columns[f"y_hat-lo-{percent:g}"], columns[f"y_hat-hi-{percent:g}"] = ends[..., 0], ends[..., 1]
+    return columns
+
+
+def actuals(panel: Panel, cutoffs: NDArray[np.int64], *, horizon: int) -> NDArray[np.float64]:
+    """What came true after each cutoff: float64 (V, H, D) in the user's units, NaN where not observed."""
+    windows = Windows(panel, context=1, horizon=horizon)
+    batch = windows.gather(torch.from_numpy(cutoffs))
+    return _in_user_units(panel, batch.target.numpy(), batch.target_observed.numpy(), batch.series.numpy())
+
+
+def baseline_forecasts(
+    name: str, panel: Panel, cutoffs: NDArray[np.int64], *, horizon: int, season: int
+) -> NDArray[np.float64]:
+    """Forecasts float64 (V, H, D) of the baseline ``name`` from the last rows before each cutoff."""
+    member = BASELINES.load(name)()
+    parts = []
+    for history in _histories(panel, cutoffs, rows=min(_HISTORY, int(np.diff(panel.offsets).max()))):
+        targets = [member.forecast(history[..., d], horizon=horizon, season=season) for d in range(history.shape[2])]
+        parts.append(np.stack(targets, axis=-1))
+    return np.concatenate(parts)
+
+
+def scales(panel: Panel, limit: NDArray[np.int64], *, season: int, target: int = 0) -> pd.DataFrame:
+    """What MASE and RMSSE divide by, per series: columns mase and rmsse, index unique_id.
+
+    The mean absolute and root mean square change over ``season`` rows, over the rows before ``limit`` (S,) of each
+    segment. NaN where nothing was observed or nothing ever changed.
+    """
+    season = max(season, 1)
+    values, observed = panel.values[:, target].astype(np.float64), panel.observed[:, target]
+    row = np.arange(season, len(values))
+    segment = np.searchsorted(panel.offsets, row, side="right") - 1
+    paired = (row - season >= panel.offsets[segment]) & (row < limit[segment]) & observed[row] & observed[row - season]
+    change, series = (values[row] - values[row - season])[paired], panel.series[segment[paired]]
+    n = len(panel.ids)
+    count = np.bincount(series, minlength=n)
+    absolute = np.bincount(series, weights=np.abs(change), minlength=n) / np.maximum(count, 1)
+    square = np.bincount(series, weights=change**2, minlength=n) / np.maximum(count, 1)
+    known = absolute > 0
+    return pd.DataFrame(
+        {"mase": np.where(known, absolute, np.nan), "rmsse": np.where(known, np.sqrt(square), np.nan)},
+        index=pd.Index(panel.ids, name="unique_id"),
+    )
+
+
+def scaled_error(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64], scale: pd.DataFrame) -> float:
+    """Mean absolute error of the median at ``cutoffs``, each series in units of its own seasonal change."""
+    median = quantiles_at(network, panel, cutoffs)[..., network.architecture.quantiles.index(0.5)]
+    error = np.abs(median - actuals(panel, cutoffs, horizon=median.shape[1]))
+    segment = np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1
+    unit = scale["mase"].to_numpy()[panel.series[segment]]
+    return float(np.nanmean(error / unit[:, None, None]))
+
+
+def _histories(panel: Panel, cutoffs: NDArray[np.int64], *, rows: int) -> Iterator[NDArray[np.float64]]:
+    """Blocks (b, T, D) of the rows before each cutoff, NaN where not observed."""
+    windows = Windows(panel, context=rows, horizon=1)
+    for batch in windows.batches(cutoffs, size=_BLOCK):
+        yield _in_user_units(panel, batch.context.numpy(), batch.observed.numpy(), batch.series.numpy())
+
+
+def _in_user_units(
+    panel: Panel, values: NDArray[np.float32], observed: NDArray[np.bool_], series: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    shifted = values.astype(np.float64) + panel.shift[series][:, None]
+    return np.where(observed, shifted, np.nan)
+
+
+def _long(panel: Panel, cutoffs: NDArray[np.int64], columns: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
+    """(V, H, D) arrays as columns of a long frame, ordered by cutoff, target, step."""
+    count, horizon, targets = columns["y"].shape
+    segment = np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1
+    begin = panel.start[segment]
+    position = cutoffs - panel.offsets[segment]
+    cutoff = panel.schema.frequency.advance(begin, position - 1)
+    ds = panel.schema.frequency.advance(begin[:, None], position[:, None] + np.arange(horizon))
+    ids = np.array(panel.ids, dtype=object)[panel.series[segment]]
+    names = np.array(target_names(panel), dtype=object)
+    keys = {
+        "unique_id": np.repeat(ids, horizon * targets),
+        "target": np.tile(np.repeat(names, horizon), count),
+        "cutoff": np.repeat(cutoff, horizon * targets),
+        "ds": np.repeat(ds[:, None], targets, axis=1).reshape(-1),
+        "step": np.tile(np.arange(1, horizon + 1), count * targets),
+    }
+    return pd.DataFrame(keys | {name: array.transpose(0, 2, 1).reshape(-1) for name, array in columns.items()})
+
+
+def target_names(panel: Panel) -> tuple[str, ...]:
+    """Names along the D axis; a wide file has one target per series, which is called y."""
+    return ("y",) if panel.schema.wide else panel.schema.targets

@@ -1,0 +1,131 @@
+"""Predict: a network over a Panel, at any cutoffs, in the user's units."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lstmcast.data.panel import Panel
+from lstmcast.data.windows import Lanes, Windows, whole
+from lstmcast.net.forecaster import Forecaster
+
+_WINDOWS = 512  # per forward pass: bounds memory, fixed so that equal input gives equal bytes
+_LANES, _ROWS = 64, 256  # of a stream
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What lies ahead of each series.
+
+    ``quantiles`` float64 (N, H, D, Q) in the user's units, ascending along Q, at ``levels`` (Q,) in (0, 1);
+    ``median`` is the position of .5 among them. ``times`` int64 (N, H) and ``cutoff`` int64 (N,), the last observed
+    row, in the clock's units. ``status`` (N,): ok, padded, constant, fallback or skipped. NaN where nothing is known.
+    """
+
+    quantiles: NDArray[np.float64]
+    levels: tuple[float, ...]
+    times: NDArray[np.int64]
+    cutoff: NDArray[np.int64]
+    status: tuple[str, ...]
+
+    @property
+    def median(self) -> int:
+        return self.levels.index(0.5)
+
+
+def forecast(network: Forecaster, panel: Panel, *, fallback: bool = True) -> Forecast:
+    """Forecast after the last observed row of each series.
+
+    A series whose history never varies is continued as the constant it is. One that is shorter than a patch and one
+    row cannot say anything about itself: with ``fallback`` it repeats its last value (the median only), without it is
+    skipped.
+    """
+    shape = network.architecture
+    last = panel.last_segment()
+    cutoff, rows = panel.ends[last], panel.ends[last] - panel.offsets[last]
+    known = np.add.reduceat(panel.observed.any(axis=1), panel.offsets[:-1])[last]
+    constant = constant_series(panel)
+    usable = (known >= min(shape.patch + 1, shape.context)) & ~constant
+    levels = shape.quantiles
+    quantiles = np.full((len(last), shape.horizon, shape.targets, len(levels)), np.nan)
+    if usable.any():
+        quantiles[usable] = quantiles_at(network, panel, cutoff[usable])
+    repeat = panel.values[cutoff - 1].astype(np.float64) + panel.shift
+    quantiles[constant] = repeat[constant, None, :, None]
+    left = ~usable & ~constant
+    if fallback:
+        quantiles[left, :, :, levels.index(0.5)] = repeat[left, None, :]
+    status = np.select(
+        [constant, left & fallback, left, rows < shape.context], ["constant", "fallback", "skipped", "padded"], "ok"
+    )
+    return Forecast(
+        quantiles=quantiles,
+        levels=levels,
+        times=panel.schema.frequency.advance(panel.start[last, None], rows[:, None] + np.arange(shape.horizon)),
+        cutoff=panel.times(cutoff - 1),
+        status=tuple(str(word) for word in status),
+    )
+
+
+def quantiles_at(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Quantiles float64 (V, H, D, Q) in the user's units of the forecasts made just before the rows ``cutoffs``."""
+    parts = _streamed(network, panel, cutoffs) if network.architecture.stateful else _windowed(network, panel, cutoffs)
+    shape = network.architecture
+    out = np.empty((len(cutoffs), shape.horizon, shape.targets, len(shape.quantiles)))
+    for places, values in parts:
+        out[places] = values
+    segment = np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1
+    out += panel.shift[panel.series[segment]][:, None, :, None]
+    return out
+
+
+Part = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+def _windowed(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
+    windows = Windows(panel, context=network.architecture.context, horizon=network.architecture.horizon)
+    done = 0
+    with torch.inference_mode():
+        for batch in windows.batches(cutoffs, size=_WINDOWS):
+            on = batch.to(network.device)
+            prediction = network(on.context, on.observed, on.past, on.future)
+            yield np.arange(done, done + len(batch.cutoff)), network.quantiles(prediction).cpu().numpy()
+            done += len(batch.cutoff)
+
+
+def _streamed(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
+    """Carry the state from the start of each segment; every chunk that holds a cutoff is decoded."""
+    segment = np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1
+    wanted = np.unique(segment)
+    wanted = wanted[np.argsort((panel.ends - panel.offsets[:-1])[wanted], kind="stable")]  # equal lengths together
+    for group in np.array_split(wanted, -(-len(wanted) // _LANES)):
+        places = np.flatnonzero(np.isin(segment, group))
+        lane = np.argsort(group)[np.searchsorted(np.sort(group), segment[places])]
+        row = cutoffs[places] - 1 - panel.offsets[segment[places]]
+        lanes = Lanes(panel, whole(panel, group), rows=_ROWS, horizon=network.architecture.horizon)
+        state = network.initial_state(lanes.lanes)
+        with torch.inference_mode():
+            for index in range(int(row.max()) // _ROWS + 1):
+                now = lanes.chunk(index).to(network.device)
+                here = row // _ROWS == index
+                if not here.any():
+                    state = network.carry(now.context, now.observed, now.past, state, now.starts)
+                    continue
+                prediction, state = network.stream(now.context, now.observed, now.past, now.future, state, now.starts)
+                values = network.quantiles(prediction).cpu().numpy()
+                yield places[here], values[lane[here], row[here] % _ROWS]
+
+
+def constant_series(panel: Panel) -> NDArray[np.bool_]:
+    """bool (N,) the series in which no target ever varies."""
+    low = np.where(panel.observed, panel.values, np.inf)
+    high = np.where(panel.observed, panel.values, -np.inf)
+    segments = panel.offsets[:-1]
+    low, high = np.minimum.reduceat(low, segments), np.maximum.reduceat(high, segments)
+    first = np.searchsorted(panel.series, np.arange(len(panel.ids)))
+    spread = np.maximum.reduceat(high, first) - np.minimum.reduceat(low, first)
+    return np.asarray((spread <= 0).all(axis=1), dtype=np.bool_)

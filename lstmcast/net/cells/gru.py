@@ -1,0 +1,49 @@
+"""Gated recurrent unit."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lstmcast.net import weights
+from lstmcast.net.cells import State
+
+
+class GRU(nn.Module):
+    """Gated recurrent unit (Cho et al. 2014) in the form of ``torch.nn.GRU``, the reset after the product U_n h₋.
+
+    z keeps the old state here; in the paper it admits the new one, which is a matter of naming. State (h,), (B, C).
+
+    Variables, in the layout of ``torch.nn.GRU`` with the gates in the order r, z, n:
+        ``weight_ih`` (3C, F) Xavier; ``weight_hh`` (3C, C) orthogonal per gate; ``bias_ih``, ``bias_hh`` (3C,) zero but
+        for +1 on z, the gate that keeps, as the forget gate's in ``lstm``.
+    Together 3C(C+F+1), and 3C more because torch keeps two bias vectors.
+    """
+
+    def __init__(self, inputs: int, hidden: int, *, generator: torch.Generator) -> None:
+        super().__init__()
+        self.inputs, self.hidden = inputs, hidden
+        self.weight_ih = weights.xavier(3 * hidden, inputs, generator=generator)
+        self.weight_hh = weights.orthogonal(3, hidden, generator=generator)
+        self.bias_ih = weights.zeros(3 * hidden)
+        self.bias_hh = weights.zeros(3 * hidden)
+        weights.fill(self.bias_ih[hidden : 2 * hidden], 1.0)
+
+    def initial_state(self, lanes: int) -> State:
+        return (self.weight_hh.new_zeros(lanes, self.hidden),)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        (h,) = state
+        x_r, x_z, x_n = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, -1)
+        h_r, h_z, h_n = F.linear(h, self.weight_hh, self.bias_hh).chunk(3, -1)
+        r = torch.sigmoid(x_r + h_r)  #    (1) reset gate   r = σ(W_r x + U_r h₋ + b_r)
+        z = torch.sigmoid(x_z + h_z)  #    (2) update gate  z = σ(W_z x + U_z h₋ + b_z)
+        n = torch.tanh(x_n + r * h_n)  #   (3) candidate    n = tanh(W_n x + b_n + r⊙(U_n h₋ + b_un))
+        h = (1 - z) * n + z * h  #         (4) output       h = (1−z)⊙n + z⊙h₋
+        return h, (h,)
+
+    def native(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        variables = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        output, h = torch.gru(x, state[0].unsqueeze(0), variables, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+        return output, (h[0],)

@@ -1,0 +1,17 @@
+"""Around the last value."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lstmcast.net import masked
+
+
+class Last:
+    """Location: the newest observed value. Scale: the deviation over the context."""
+
+    def __init__(self, *, context: int, seasons: tuple[int, ...]) -> None:
+        del context, seasons
+
+    def locate(self, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        return masked.last(y, observed), masked.scale(y, observed)

@@ -1,0 +1,110 @@
+"""Combinations that no network can be built for, each with its reason and remedy."""
+
+from __future__ import annotations
+
+from lstmcast.family import Family, nearest
+from lstmcast.net.architecture import Architecture
+from lstmcast.net.bases import BASES
+from lstmcast.net.cells import CELLS
+from lstmcast.net.decoder import DECODERS
+from lstmcast.net.heads import LOSSES
+from lstmcast.net.normalise import NORMALISERS
+from lstmcast.net.transforms import TRANSFORMS
+
+
+def architecture_faults(architecture: Architecture) -> list[str]:
+    """Every reason why ``architecture`` cannot be built, one sentence each; empty if it can."""
+    return [*_names(architecture), *_sizes(architecture), *_seasons(architecture), *_loss(architecture),
+            *_directions(architecture), *_stateful(architecture)]  # fmt: skip
+
+
+def _names(a: Architecture) -> list[str]:
+    chosen: list[tuple[Family, str]] = [
+        (CELLS, a.cell),
+        (TRANSFORMS, a.transform),
+        (NORMALISERS, a.normaliser),
+        (BASES, a.base),
+        (DECODERS, a.decoder),
+        (LOSSES, a.loss),
+    ]
+    return [
+        f"there is no {family.kind} called {name!r}; {nearest(name, family)}"
+        for family, name in chosen
+        if name not in family
+    ]
+
+
+def _sizes(a: Architecture) -> list[str]:
+    faults = [
+        f"{name} is {getattr(a, name)}; it must be at least 1"
+        for name in ("context", "horizon", "targets", "hidden", "layers", "patch")
+        if getattr(a, name) < 1
+    ]
+    faults += [f"{name} counts {getattr(a, name)} covariates" for name in ("past", "future") if getattr(a, name) < 0]
+    if not 0 <= a.dropout < 1:
+        faults.append(f"dropout is {a.dropout:g}; it must be at least 0 and below 1")
+    if a.residual and a.layers < 2:
+        faults.append("residual paths run between layers and there is only one; use layers 2 or leave out residual")
+    return faults
+
+
+def _seasons(a: Architecture) -> list[str]:
+    needs = [f"base {a.base!r}"] * (a.base == "seasonal") + [f"normaliser {a.normaliser!r}"] * (
+        a.normaliser == "season-mean"
+    )
+    faults = [f"{need} needs a season; give one, or choose another" for need in needs if not a.seasons]
+    faults += [f"season {season} is not a number of rows above 0" for season in a.seasons if season < 1]
+    if a.base == "seasonal":
+        faults += [
+            f"season {season} does not fit into a context of {a.context} rows twice over, as base 'seasonal' compares "
+            f"it with the season before; use a context above {season}, or leave that season out"
+            for season in a.seasons
+            if season >= a.context
+        ]
+    return faults
+
+
+def _loss(a: Architecture) -> list[str]:
+    faults: list[str] = []
+    levels = a.quantiles
+    if 0.5 not in levels or list(levels) != sorted(set(levels)) or not all(0 < level < 1 for level in levels):
+        faults.append(f"quantiles {levels} must ascend between 0 and 1 and include 0.5")
+    if a.loss in LOSSES and a.loss != "quantile" and levels != (0.5,):
+        faults.append(f"loss {a.loss!r} forecasts one number, not quantiles {levels}; use quantiles (0.5,)")
+    if a.loss == "mse" and a.transform != "none":
+        faults.append(
+            f"loss 'mse' forecasts a mean, and the mean of {a.transform} values is not the {a.transform} of their "
+            "mean; use transform 'none' or loss 'mae'"
+        )
+    return faults
+
+
+def _directions(a: Architecture) -> list[str]:
+    if a.bidirectional and a.decoder == "recursive":
+        return [
+            "decoder 'recursive' continues the encoder row by row, and a bidirectional one would need the end of the "
+            "forecast to begin it; use decoder 'parallel' or leave out bidirectional"
+        ]
+    return []
+
+
+def _stateful(a: Architecture) -> list[str]:
+    if not a.stateful:
+        return []
+    faults: list[str] = []
+    if a.bidirectional:
+        faults.append(
+            "a stateful network cannot be bidirectional: its backward half would have to read rows that have not "
+            "arrived yet; leave out bidirectional or stateful"
+        )
+    if a.patch != 1:
+        faults.append(f"a stateful network reads row by row, not in patches of {a.patch}; use patch 1")
+    if a.highway:
+        faults.append("a stateful network keeps no window that a highway could start from; switch the highway off")
+    if a.base != "none":
+        faults.append(f"a stateful network keeps no window that base {a.base!r} could be taken from; use base 'none'")
+    if a.normaliser != "causal":
+        faults.append(
+            f"normaliser {a.normaliser!r} measures a window, and a stateful network has none; use normaliser 'causal'"
+        )
+    return faults

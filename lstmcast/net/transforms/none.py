@@ -1,0 +1,15 @@
+"""No transform."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+class Identity:
+    """g(x) = x."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def inverse(self, y: Tensor) -> Tensor:
+        return y

@@ -1,0 +1,52 @@
+"""First values of weights. Every draw comes from the generator passed in, never from torch's global one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def xavier(rows: int, columns: int, *, generator: torch.Generator) -> nn.Parameter:
+    """Input weights (rows, columns), uniform (Glorot & Bengio 2010)."""
+    return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns), generator=generator))
+
+
+def orthogonal(gates: int, hidden: int, *, generator: torch.Generator) -> nn.Parameter:
+    """Recurrent weights (gates·C, C), orthogonal gate by gate, so that no gate shrinks the state at the start."""
+    blocks = [nn.init.orthogonal_(torch.empty(hidden, hidden), generator=generator) for _ in range(gates)]
+    return nn.Parameter(torch.cat(blocks))
+
+
+def zeros(*shape: int) -> nn.Parameter:
+    """Biases."""
+    return nn.Parameter(torch.zeros(*shape))
+
+
+def normal(*shape: int, generator: torch.Generator) -> nn.Parameter:
+    """Learned vectors that must differ from the start, such as positions."""
+    return nn.Parameter(torch.randn(*shape, generator=generator))
+
+
+def linear(inputs: int, outputs: int, *, generator: torch.Generator) -> nn.Linear:
+    """A linear layer with torch's usual bounds, ±1/√inputs."""
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
+    bound = 1 / math.sqrt(max(inputs, 1))
+    for parameter in (layer.weight, layer.bias):
+        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    return layer
+
+
+def silent_linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer that starts at zero: it says nothing until training needs it."""
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def fill(parameter: Tensor, value: float) -> None:
+    """Set a slice of a parameter before training."""
+    with torch.no_grad():
+        parameter.fill_(value)

@@ -1,0 +1,178 @@
+"""``backtest``: forecasts from past origins, beside the baselines and beside what came true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lstmcast.artifact import Model, load
+from lstmcast.config import NetworkSettings, Settings
+from lstmcast.data.excerpt import excerpt
+from lstmcast.data.panel import Panel
+from lstmcast.data.reader import read
+from lstmcast.data.writer import write_table
+from lstmcast.errors import TooShortError, UsageError
+from lstmcast.fit import device
+from lstmcast.fit.loop import fit
+from lstmcast.fit.plan import Plan, main_season, make
+from lstmcast.forecast.backtest import backtest_frame
+from lstmcast.forecast.verdict import AGAINST, Verdict, judge
+from lstmcast.net.forecaster import Forecaster
+from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
+
+
+def backtest(
+    sources: list[str],
+    *,
+    settings: Settings,
+    model: Path | None = None,
+    windows: int = 3,
+    stride: int | None = None,
+    refit: bool = False,
+    baselines: tuple[str, ...] = (),
+    output: str = "backtest.csv",
+    metrics: str = "metrics.csv",
+    fail_below_skill: float | None = None,
+    on_progress: OnProgress = silent,
+) -> Outcome:
+    """Forecast from ``windows`` past origins, ``stride`` rows apart (default: the horizon).
+
+    Trains once on the rows before the first origin, with ``refit`` anew before every origin; a saved ``model`` is used
+    as it is and must not have seen the rows it is judged on. Exit code 1 if the skill against seasonal naive is below
+    ``fail_below_skill``. Raises ``TooShortError`` when no series has room for the origins.
+    """
+    device.use_threads(settings.training.threads)
+    trained = load(model) if model is not None else None
+    panel = read(sources, settings.reader, schema=trained.schema if trained else None, on_progress=on_progress).panel
+    horizon = _horizon(settings, trained, panel)
+    origins = _origins(panel, horizon=horizon, windows=windows, stride=stride or horizon)
+    wish = settings.model_copy(update={"network": settings.network.model_copy(update={"horizon": horizon})})
+    against = tuple(dict.fromkeys((AGAINST, *baselines)))
+    if trained is not None:
+        _require_unseen(trained, panel, origins)
+        season = int(trained.summary["season"])
+        frame = _frame(trained.forecaster, panel, origins.reshape(-1), trained.settings.network, season, against)
+    else:
+        season = main_season(panel)
+        frame = _trained_frame(panel, origins, wish, season, against, refit=refit, on_progress=on_progress)
+    limit = panel.ends.copy()
+    limit[_segments(panel, origins[:, 0])] = origins[:, 0]
+    verdict = judge(frame, panel, limit=limit, season=season, baselines=against)
+    _write(frame, panel, output)
+    write_table(verdict.tidy, metrics)
+    failed = fail_below_skill is not None and not verdict.skill >= fail_below_skill
+    return Outcome(
+        code=1 if failed else 0,
+        facts=verdict.facts() | {"origins": windows, "stride": stride or horizon, "refit": refit, "output": output},
+        lines=_lines(verdict, output, metrics, fail_below_skill if failed else None),
+        table=_table(verdict, against),
+    )
+
+
+def _horizon(settings: Settings, trained: Model | None, panel: Panel) -> int:
+    wanted = settings.network.horizon
+    if trained is None:
+        return wanted or panel.schema.frequency.default_horizon()
+    if wanted not in {None, trained.architecture.horizon}:
+        raise UsageError(
+            f"the model forecasts {trained.architecture.horizon} rows, not {wanted}",
+            remedy="leave out --horizon, or leave out -m to train for the backtest",
+        )
+    return trained.architecture.horizon
+
+
+def _origins(panel: Panel, *, horizon: int, windows: int, stride: int) -> NDArray[np.int64]:
+    """Cutoffs int64 (N', windows), earliest first, of every series with at least as much history before the first."""
+    last = panel.last_segment()
+    begin, end = panel.offsets[last], panel.ends[last]
+    reach = horizon + (windows - 1) * stride
+    first = end - reach
+    roomy = first - begin >= reach
+    if not roomy.any():
+        longest = int(np.argmax(end - begin))
+        raise TooShortError(
+            f"{windows} origins {stride} rows apart with horizon {horizon} need {2 * reach} rows; the longest series, "
+            f"{panel.ids[longest]}, has {int((end - begin)[longest])}",
+            remedy="use fewer --windows, a smaller --stride or a shorter --horizon",
+        )
+    return first[roomy, None] + stride * np.arange(windows)
+
+
+def _segments(panel: Panel, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.searchsorted(panel.offsets, rows, side="right") - 1
+
+
+def _require_unseen(trained: Model, panel: Panel, origins: NDArray[np.int64]) -> None:
+    segments = _segments(panel, origins[:, 0])
+    last_seen = panel.times(origins[:, 0] - 1)
+    for segment, time in zip(segments, last_seen, strict=True):
+        name = panel.ids[panel.series[segment]]
+        if trained.trained_until.get(name, time) > time:
+            raise UsageError(
+                f"the model has seen rows of series {name} after the first origin: judging it there proves nothing",
+                remedy="leave out -m to train for the backtest, or use fewer --windows",
+            )
+
+
+def _trained_frame(
+    panel: Panel,
+    origins: NDArray[np.int64],
+    wish: Settings,
+    season: int,
+    against: tuple[str, ...],
+    *,
+    refit: bool,
+    on_progress: OnProgress,
+) -> pd.DataFrame:
+    """Train before the first origin, or anew before each, and forecast."""
+    rounds = [origins[:, [k]] for k in range(origins.shape[1])] if refit else [origins]
+    frames = []
+    for number, chosen in enumerate(rounds, start=1):
+        stop = panel.ends.copy()
+        stop[_segments(panel, chosen[:, 0])] = chosen[:, 0]
+        past = excerpt(panel, panel.offsets[:-1], stop)
+        plan: Plan = make(past, wish)
+        on_progress(Notice(f"training {number} of {len(rounds)}: {plan.split.windows:,} windows, {plan.steps} steps"))
+        network = fit(past, plan, on_progress=on_progress).forecaster
+        frames.append(_frame(network, panel, chosen.reshape(-1), plan.settings.network, season, against))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _frame(
+    network: Forecaster,
+    panel: Panel,
+    cutoffs: NDArray[np.int64],
+    settings: NetworkSettings,
+    season: int,
+    against: tuple[str, ...],
+) -> pd.DataFrame:
+    return backtest_frame(network, panel, cutoffs, settings=settings, season=season, baselines=against)
+
+
+def _write(frame: pd.DataFrame, panel: Panel, output: str) -> None:
+    clock = panel.schema.clock
+    shown = frame.drop(columns="target") if frame["target"].nunique() == 1 else frame
+    texts = {name: clock.format(shown[name].to_numpy(dtype=np.int64)) for name in ("cutoff", "ds")}
+    write_table(shown.assign(**texts), output)
+
+
+def _table(verdict: Verdict, against: tuple[str, ...]) -> Table:
+    columns = ("metric", "lstmcast", *against)
+    rows = tuple((metric, *map(_rounded, values)) for metric, *values in verdict.overall.itertuples())
+    return Table("backtest", columns, rows)
+
+
+def _rounded(value: float) -> Any:
+    return float(f"{value:.5g}") if np.isfinite(value) else None
+
+
+def _lines(verdict: Verdict, output: str, metrics: str, fail_below: float | None) -> tuple[str, ...]:
+    told = [f"verdict: {verdict.sentence()}"]
+    if fail_below is not None:
+        told.append(f"the skill {verdict.skill:.3f} is below --fail-below-skill {fail_below:g}")
+    told.append(f"forecasts: {output}, metrics: {metrics}")
+    return tuple(told)

@@ -1,0 +1,138 @@
+"""``detect-anomalies``: every row scored by forecasts that had not seen it, flagged within a budget, told as events."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lstmcast.anomaly.crossfit import distances, out_of_sample
+from lstmcast.anomaly.events import Event
+from lstmcast.anomaly.judge import in_input_order, judge
+from lstmcast.anomaly.threshold import parse_budget
+from lstmcast.artifact import Model, load
+from lstmcast.config import DetectionSettings, Settings
+from lstmcast.data.panel import Panel
+from lstmcast.data.reader import Reading, read
+from lstmcast.data.writer import write_table
+from lstmcast.errors import DataError, UsageError
+from lstmcast.fit import device
+from lstmcast.fit.facts import measure
+from lstmcast.outcome import OnProgress, Outcome, silent
+
+
+def detect_anomalies(
+    sources: list[str],
+    *,
+    settings: Settings,
+    model: Path | None = None,
+    output: str = "anomalies.csv",
+    events: str = "events.csv",
+    since: str | None = None,
+    fail_on_anomaly: bool = False,
+    on_progress: OnProgress = silent,
+) -> Outcome:
+    """Score every row of ``sources`` (without any: of the files the model was trained on), flag, and group into events.
+
+    Rows later than a model's training are judged by the model; the others by two forecasters fitted to the data given,
+    each judging the half it has not seen (``detection.fit``: auto, always, never). Exit code 10 with
+    ``fail_on_anomaly`` if there is an event. Raises what reading, loading and fitting raise.
+    """
+    device.use_threads(settings.training.threads)
+    trained = load(model) if model is not None else None
+    reading = _read(sources, settings, trained, on_progress)
+    panel = reading.panel
+    season = _day(panel)
+    budget = _budget(settings.detection, panel)
+    forecasts = out_of_sample(panel, settings, trained, distances(season), on_progress)
+    rows, found = judge(panel, forecasts, settings.detection, budget=budget, day=season)
+    table = in_input_order(rows, reading.panel_row, panel)
+    if since is not None:
+        table, found = _since(table, found, panel, since)
+    write_table(table, output)
+    write_table(_events_frame(found), events)
+    facts = _facts(table, found, output, events, budget=budget, weeks=_weeks(panel))
+    return Outcome(code=10 if fail_on_anomaly and found else 0, facts=facts, lines=_lines(facts, found))
+
+
+def _read(sources: list[str], settings: Settings, trained: Model | None, on_progress: OnProgress) -> Reading:
+    if trained is None and not sources:
+        raise UsageError("there is neither a data file nor a model", remedy="name the file: detect-anomalies DATA.csv")
+    schema = trained.schema if trained else None
+    return read(
+        sources or list(trained.sources if trained else ()), settings.reader, schema=schema, on_progress=on_progress
+    )
+
+
+def _day(panel: Panel) -> int:
+    """Rows in a day, or in the strong season where a day has no meaning."""
+    named = panel.schema.frequency.seasons()
+    found = measure(panel).seasons
+    return next(iter(found or named), 24)
+
+
+def _budget(detection: DetectionSettings, panel: Panel) -> float:
+    per_week = panel.schema.frequency.rows_per_week()
+    text = detection.budget or ("1/1000rows" if per_week is None else "1/month")
+    return parse_budget(text, rows_per_week=per_week)
+
+
+def _since(table: pd.DataFrame, found: list[Event], panel: Panel, since: str) -> tuple[pd.DataFrame, list[Event]]:
+    clock = panel.schema.clock
+    try:
+        first = int(clock.parse([since])[0])
+    except DataError as error:
+        raise UsageError(
+            f"--since {since!r} is not a time of this file",
+            remedy=f"write it like {clock.format(panel.start[:1])[0]}",
+        ) from error
+    kept = clock.parse(table["ds"].tolist()) >= first
+    ends = clock.parse([event.end for event in found]) if found else np.empty(0, dtype=np.int64)
+    return table[kept], [event for event, end in zip(found, ends, strict=True) if end >= first]
+
+
+def _events_frame(found: list[Event]) -> pd.DataFrame:
+    names = [field.name for field in fields(Event)]
+    frame = pd.DataFrame([asdict(event) for event in found], columns=names)
+    return frame.assign(open=frame["open"].astype(int))
+
+
+def _weeks(panel: Panel) -> float | None:
+    """Weeks of data, summed over the series; None where time is a number."""
+    per_week = panel.schema.frequency.rows_per_week()
+    return None if per_week is None else len(panel.values) / per_week
+
+
+def _facts(
+    table: pd.DataFrame, found: list[Event], output: str, events_output: str, *, budget: float, weeks: float | None
+) -> dict[str, Any]:
+    scored = int((table["status"] == "ok").sum())
+    return {
+        "rows": len(table),
+        "scored": scored,
+        "anomalous_rows": int(table["is_anomaly"].sum()),
+        "events": [asdict(event) for event in found],
+        "asked_per_1000_rows": round(1000 * budget, 3),
+        "raised_per_1000_rows": round(1000 * len(found) / max(scored, 1), 3),
+        "weeks_of_series": None if weeks is None else round(weeks, 1),
+        "output": output,
+        "events_output": events_output,
+    }
+
+
+def _lines(facts: dict[str, Any], found: list[Event]) -> tuple[str, ...]:
+    order = {"critical": 0, "warning": 1, "info": 2}
+    worst = sorted(found, key=lambda event: order[event.severity])[:5]
+    told = [f"{event.severity}: {event.message}" for event in worst]
+    if len(found) > len(worst):
+        told.append(f"and {len(found) - len(worst)} more in {facts['events_output']}")
+    asked, raised = facts["asked_per_1000_rows"], facts["raised_per_1000_rows"]
+    told.append(
+        f"{len(found)} events in {facts['scored']:,} scored rows: {raised:g} per 1,000 rows, the budget is {asked:g}"
+    )
+    told.append(f"rows: {facts['output']}, events: {facts['events_output']}")
+    told.append(f"next: lstmcast plot {facts['output']}")
+    return tuple(told)

@@ -1,0 +1,191 @@
+"""``predict``: a saved model over today's file, a forecast after the last row of each series."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from lstmcast import __version__
+from lstmcast.artifact import Model, load
+from lstmcast.config import NetworkSettings, ReaderSettings
+from lstmcast.data.excerpt import until
+from lstmcast.data.panel import Panel
+from lstmcast.data.reader import Reading, read
+from lstmcast.data.writer import STDOUT, write_json, write_table
+from lstmcast.errors import DataError, TooShortError, UsageError
+from lstmcast.fit import device as devices
+from lstmcast.forecast.backtest import interval_columns, target_names
+from lstmcast.forecast.intervals import bounded
+from lstmcast.forecast.predict import Forecast, forecast
+from lstmcast.outcome import Notice, OnProgress, Outcome, silent
+
+_NOT_FORECAST = {"fallback", "skipped"}
+
+
+def predict(
+    sources: list[str],
+    *,
+    model: Path,
+    output: str = "forecasts.csv",
+    horizon: int | None = None,
+    levels: tuple[float, ...] | None = None,
+    as_of: str | None = None,
+    future: str | None = None,
+    format: Literal["csv", "jsonl"] = "csv",  # noqa: A002  # the flag's name
+    on_error: Literal["skip", "naive", "fail"] = "naive",
+    reader: ReaderSettings = ReaderSettings(),  # noqa: B008  # frozen
+    device: str = "auto",
+    threads: int | None = None,
+    on_progress: OnProgress = silent,
+) -> Outcome:
+    """Forecast with the model in the folder ``model``; without ``sources``, from the files it was trained on.
+
+    Exit code 6 if some series could not be forecast by the network. Raises ``ModelError``, ``DataError``,
+    ``UsageError`` for a horizon or levels the model was not trained for, ``TooShortError`` if no series, or with
+    ``on_error="fail"`` any series, is too short.
+    """
+    devices.use_threads(threads)
+    trained = load(model)
+    wish = _wish(trained, horizon, levels)
+    read_from = sources or list(trained.sources)
+    reading = read([*read_from, *([future] if future else [])], reader, schema=trained.schema, on_progress=on_progress)
+    panel = reading.panel if as_of is None else until(reading.panel, _cutoff(reading.panel, as_of))
+    _require_future(panel, wish)
+    ahead = forecast(trained.forecaster.to(devices.choose(device)), panel, fallback=on_error == "naive")
+    failed = [name for name, status in zip(panel.ids, ahead.status, strict=True) if status in _NOT_FORECAST]
+    if failed and (on_error == "fail" or len(failed) == len(panel.ids)):
+        raise _too_short(trained, failed)
+    table = _table(panel, ahead, wish)
+    write_table(table, output, format=format)
+    facts = _facts(trained, reading, panel, ahead, output)
+    if output != STDOUT:
+        write_json(_sidecar(trained, reading, read_from, facts), Path(f"{output}.meta.json"))
+    if failed:
+        on_progress(Notice(f"{_some(failed)} too short for the network: {_fate(on_error)}", "warning"))
+    return Outcome(code=6 if failed else 0, facts=facts, lines=_lines(facts, output))
+
+
+def _wish(trained: Model, horizon: int | None, levels: tuple[float, ...] | None) -> NetworkSettings:
+    settings = trained.settings.network
+    most = trained.architecture.horizon
+    if horizon is not None and horizon > most:
+        raise UsageError(
+            f"the model was trained to forecast {most} rows, not {horizon}",
+            remedy=f"use --horizon {most} or less, or train again with --horizon {horizon}",
+        )
+    if levels is not None and trained.architecture.loss != "quantile":
+        raise UsageError(
+            f"a model trained with loss {trained.architecture.loss!r} knows no intervals",
+            remedy="train with --loss quantile, or leave out --levels",
+        )
+    return settings.model_copy(update={"horizon": horizon or most, "levels": levels or settings.levels})
+
+
+def _cutoff(panel: Panel, as_of: str) -> int:
+    try:
+        return int(panel.schema.clock.parse([as_of])[0])
+    except DataError as error:
+        raise UsageError(
+            f"--as-of {as_of!r} is not a time of this file",
+            remedy=f"write it like {panel.schema.clock.format(panel.start[:1])[0]}",
+        ) from error
+
+
+def _require_future(panel: Panel, wish: NetworkSettings) -> None:
+    """Known-ahead covariates must be there for the whole horizon."""
+    horizon = wish.horizon or 1
+    if not panel.schema.future:
+        return
+    last = panel.last_segment()
+    first = panel.ends[last]
+    rows = first[:, None] + np.arange(horizon)
+    there = rows < panel.offsets[last + 1][:, None]
+    known = panel.covariates[np.where(there, rows, 0)][..., len(panel.schema.past) :]
+    missing = ~(there & ~np.isnan(known).any(axis=-1))
+    if not missing.any():
+        return
+    series, step = np.argwhere(missing)[0]
+    when = panel.schema.frequency.advance(
+        panel.start[last[series], None], rows[series, [step]] - panel.offsets[last[series]]
+    )
+    raise DataError(
+        f"{int(missing.sum())} rows of future-known covariates ({', '.join(panel.schema.future)}) are missing, first "
+        f"for series {panel.ids[series]} at {panel.schema.clock.format(when)[0]}",
+        remedy="append rows with these columns and an empty target, or give them with --future FILE",
+    )
+
+
+def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings) -> pd.DataFrame:
+    horizon = wish.horizon or 1
+    kept = np.array([status != "skipped" for status in ahead.status])
+    columns = interval_columns(bounded(ahead.quantiles[kept, :horizon], wish), ahead.levels, wish)
+    names, clock = target_names(panel), panel.schema.clock
+    ids, cutoff = np.array(panel.ids, dtype=object)[kept], np.array(clock.format(ahead.cutoff[kept]), dtype=object)
+    times = np.array(clock.format(ahead.times[kept, :horizon].reshape(-1)), dtype=object).reshape(-1, horizon)
+    each = horizon * len(names)
+    keys: dict[str, Any] = {
+        "unique_id": np.repeat(ids, each),
+        "target": np.tile(np.repeat(np.array(names, dtype=object), horizon), len(ids)),
+        "ds": np.repeat(times[:, None], len(names), axis=1).reshape(-1),
+        "cutoff": np.repeat(cutoff, each),
+        "step": np.tile(np.arange(1, horizon + 1), len(ids) * len(names)),
+    }
+    if len(names) == 1:
+        del keys["target"]
+    flat = {name: array.transpose(0, 2, 1).reshape(-1) for name, array in columns.items()}
+    status = np.repeat(np.array(ahead.status, dtype=object)[kept], each)
+    return pd.DataFrame(keys | flat | {"status": status})
+
+
+def _facts(trained: Model, reading: Reading, panel: Panel, ahead: Forecast, output: str) -> dict[str, Any]:
+    counts = {status: ahead.status.count(status) for status in sorted(set(ahead.status))}
+    return {
+        "output": output,
+        "series": len(panel.ids),
+        "horizon": trained.architecture.horizon,
+        "status": counts,
+        "cutoff": panel.schema.clock.format(ahead.cutoff[[int(ahead.cutoff.argmax())]])[0],
+        "model_id": trained.identity,
+        "fingerprint": reading.fingerprint,
+    }
+
+
+def _sidecar(trained: Model, reading: Reading, sources: list[str], facts: dict[str, Any]) -> dict[str, Any]:
+    return facts | {
+        "lstmcast_version": __version__,
+        "schema": reading.panel.schema.model_dump(mode="json"),
+        "season": trained.summary["season"],
+        "sources": [source if source == STDOUT else str(Path(source).absolute()) for source in sources],
+        "seed": trained.settings.training.seed,
+        "device": str(trained.forecaster.device),
+        "created_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _too_short(trained: Model, failed: list[str]) -> TooShortError:
+    need = min(trained.architecture.patch + 1, trained.architecture.context)
+    return TooShortError(
+        f"{_some(failed)} too short: the network needs {need} observed rows at the end of a series",
+        remedy="use --on-error naive to repeat their last value, or give more history",
+    )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{len(names)} series ({shown}) {'is' if len(names) == 1 else 'are'}"
+
+
+def _fate(on_error: str) -> str:
+    return "the last value is repeated, status fallback" if on_error == "naive" else "left out"
+
+
+def _lines(facts: dict[str, Any], output: str) -> tuple[str, ...]:
+    counts = ", ".join(f"{count} {status}" for status, count in facts["status"].items())
+    told = f"{facts['series']} series forecast ({counts}) after {facts['cutoff']}"
+    if output == STDOUT:
+        return (told,)
+    return (f"{told}: {output}", f"next: lstmcast plot {output}")

@@ -1,0 +1,179 @@
+"""``train``: CSV in, a verified model directory out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lstmcast.artifact import CHECKPOINTS, Model, save
+from lstmcast.config import Settings
+from lstmcast.data.panel import Panel
+from lstmcast.data.reader import Reading, read
+from lstmcast.data.writer import STDOUT
+from lstmcast.errors import ModelError
+from lstmcast.fit import device
+from lstmcast.fit.loop import Fitted, fit
+from lstmcast.fit.plan import Plan, make
+from lstmcast.forecast.backtest import backtest_frame, scaled_error, scales
+from lstmcast.forecast.predict import forecast
+from lstmcast.forecast.verdict import AGAINST, Verdict, judge
+from lstmcast.net.forecaster import Forecaster
+from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
+
+
+def train(
+    sources: list[str],
+    *,
+    settings: Settings,
+    model: Path,
+    resume: bool = False,
+    dry_run: bool = False,
+    explain_plan: bool = False,
+    min_skill: float | None = None,
+    on_progress: OnProgress = silent,
+) -> Outcome:
+    """Read, plan, fit, judge on held-out windows, save to the folder ``model``, re-load and verify.
+
+    The old model stays until the new one is whole. Exit code 1 if the skill against seasonal naive is below
+    ``min_skill`` (the model is saved all the same). Raises what reading, planning, fitting and saving raise.
+    """
+    began = time.monotonic()
+    threads = device.use_threads(settings.training.threads)
+    reading = read(sources, settings.reader, on_progress=on_progress)
+    panel = reading.panel
+    plan = make(panel, settings)
+    on_progress(Notice(_plan_in_a_line(plan)))
+    table = _reasons(plan) if explain_plan else None
+    if dry_run:
+        return Outcome(facts=_plan_facts(panel, plan), lines=_dry_lines(panel, plan), table=table)
+    unit = scales(panel, plan.split.limit, season=plan.season)
+    fitted = fit(
+        panel,
+        plan,
+        validate=(lambda network: scaled_error(network, panel, plan.split.validation, unit))
+        if len(plan.split.validation)
+        else None,
+        checkpoints=model / CHECKPOINTS,
+        resume=resume,
+        identity=_identity(reading, plan),
+        on_progress=on_progress,
+    )
+    verdict = _held_out(fitted.forecaster, panel, plan)
+    facts = _plan_facts(panel, plan) | {"verdict": verdict.facts(), "threads": threads, "steps": fitted.steps}
+    record = _record(sources, reading, plan, fitted, facts | {"seconds": round(time.monotonic() - began, 1)}, verdict)
+    saved = save(
+        record,
+        model,
+        metrics=verdict.tidy,
+        history=pd.DataFrame(fitted.history, columns=["step", "loss", "learning_rate", "validation"]),
+        verify=lambda copy: _reproduces(copy.forecaster, fitted.forecaster, panel),
+    )
+    failed = min_skill is not None and not verdict.skill >= min_skill
+    return Outcome(
+        code=1 if failed else 0,
+        facts=facts | {"model": str(model), "model_id": saved.identity, "seconds": round(time.monotonic() - began, 1)},
+        lines=_lines(verdict, model, sources, min_skill=min_skill if failed else None),
+        table=table,
+    )
+
+
+def _held_out(network: Forecaster, panel: Panel, plan: Plan) -> Verdict:
+    frame = backtest_frame(
+        network,
+        panel,
+        plan.split.validation,
+        settings=plan.settings.network,
+        season=plan.season,
+        baselines=(AGAINST,),
+    )
+    return judge(frame, panel, limit=plan.split.limit, season=plan.season, baselines=(AGAINST,))
+
+
+def _identity(reading: Reading, plan: Plan) -> str:
+    """Data and settings in one hash: a checkpoint belongs to exactly these."""
+    return hashlib.sha256(f"{reading.fingerprint} {plan.settings.model_dump_json()}".encode()).hexdigest()
+
+
+def _record(
+    sources: list[str], reading: Reading, plan: Plan, fitted: Fitted, summary: dict[str, Any], verdict: Verdict
+) -> Model:
+    panel = reading.panel
+    last = panel.last_segment()
+    until = panel.times(panel.ends[last] - 1)
+    return Model(
+        schema=panel.schema,
+        settings=plan.settings,
+        architecture=plan.architecture,
+        forecaster=fitted.forecaster.cpu(),
+        sources=tuple(source if source == STDOUT else str(Path(source).absolute()) for source in sources),
+        fingerprint=reading.fingerprint,
+        trained_until=dict(zip(panel.ids, until.tolist(), strict=True)),
+        summary=summary,
+        calibration=verdict.coverage(),
+    )
+
+
+def _reproduces(copy: Forecaster, original: Forecaster, panel: Panel) -> None:
+    """The model on disk must give the very forecast of the model in memory."""
+    if not np.array_equal(forecast(copy, panel).quantiles, forecast(original, panel).quantiles, equal_nan=True):
+        raise ModelError(
+            "the saved model does not reproduce the forecast of the trained one; the old model was kept",
+            remedy="run `lstmcast doctor`; the disk or the memory of this machine may be faulty",
+        )
+
+
+def _plan_facts(panel: Panel, plan: Plan) -> dict[str, Any]:
+    network = Forecaster(plan.architecture, generator=torch.Generator())
+    return {
+        "series": len(panel.ids),
+        "rows": int(panel.observed.any(axis=1).sum()),
+        "frequency": panel.schema.frequency.name,
+        "season": plan.season,
+        "windows": plan.split.windows,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "plan": {reason.key: {"value": reason.value, "why": reason.why} for reason in plan.reasons},
+    }
+
+
+def _plan_in_a_line(plan: Plan) -> str:
+    a, t = plan.architecture, plan.settings.training
+    mode = f"stateful, BPTT{t.tbptt}" if a.stateful else f"patch {a.patch}, base {a.base}"
+    return (
+        f"plan: horizon {a.horizon}, context {a.context}, {a.layers}x{a.hidden} {a.cell}, {mode}, "
+        f"{plan.steps} steps of {t.batch} (--explain-plan tells why)"
+    )
+
+
+def _reasons(plan: Plan) -> Table:
+    return Table("plan", ("setting", "value", "why"), tuple((r.key, r.value, r.why) for r in plan.reasons))
+
+
+def _dry_lines(panel: Panel, plan: Plan) -> tuple[str, ...]:
+    facts = _plan_facts(panel, plan)
+    return (
+        f"{facts['rows']:,} rows in {facts['series']:,} series; {facts['windows']:,} training windows, "
+        f"{len(plan.split.validation):,} held out; {facts['parameters']:,} parameters",
+        "nothing was trained (--dry-run)",
+    )
+
+
+def _lines(verdict: Verdict, model: Path, sources: list[str], *, min_skill: float | None) -> tuple[str, ...]:
+    covered = [
+        f"{name.removeprefix('coverage-')} % interval held {share:.1%}" for name, share in verdict.coverage().items()
+    ]
+    told = [f"verdict: {verdict.sentence()}" + (f"; {', '.join(covered)}" if covered else "")]
+    if np.isfinite(verdict.skill) and verdict.skill < 0:
+        told.append(
+            "seasonal naive is the better forecast here: try more history, another --context or --base seasonal"
+        )
+    if min_skill is not None:
+        told.append(f"the skill {verdict.skill:.3f} is below --min-skill {min_skill:g}")
+    told.append(f"model saved and verified in {model}")
+    told.append(f"next: lstmcast predict {' '.join(sources)} -m {model}")
+    return tuple(told)

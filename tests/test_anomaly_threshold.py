@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from lstmcast.anomaly.surprise import surprise
+from lstmcast.anomaly.tail import MIN_PAST, Scores, score
+from lstmcast.anomaly.threshold import Flags, flag, parse_budget
+from lstmcast.errors import UsageError
+
+LEVELS = np.array([0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975])
+PROBIT = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+HOURLY = 168.0
+
+
+def scored(peaks: dict[int, float], rows: int = 2000) -> Scores:
+    """Scores of 0 but for ``peaks``."""
+    values = np.zeros(rows)
+    values[list(peaks)] = list(peaks.values())
+    return Scores(score=values, p_value=np.full(rows, 0.5), sum=values.copy())
+
+
+def raised(scores: Scores, **options: object) -> list[int]:
+    settings = {"budget": 0.23 / HOURLY, "rows_per_week": HOURLY, "warm_up": 100} | options
+    deviation = settings.pop("deviation", np.ones(len(scores.sum)))
+    return np.flatnonzero(flag(scores, deviation, **settings).raised).tolist()
+
+
+@pytest.mark.parametrize(
+    ("text", "per_row"),
+    [
+        ("1/week", 1 / 168),
+        ("2/week", 2 / 168),
+        (" 3 / Day ", 3 / 24),
+        ("1/month", 12 / 8766),
+        ("0.5/week", 0.5 / 168),
+        ("1/1000rows", 1e-3),
+        ("2/500 rows", 4e-3),
+    ],
+)
+def test_a_budget_becomes_alarms_per_row(text: str, per_row: float) -> None:
+    assert parse_budget(text, rows_per_week=HOURLY) == pytest.approx(per_row)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "week", "1/fortnight", "-1/week", "1/week/day", "1/rows", "one/week", "1,5/day"]
+)
+def test_a_budget_that_cannot_be_read_names_the_ways_to_write_it(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a number of alarms per time") as caught:
+        parse_budget(text, rows_per_week=HOURLY)
+    assert "1/month" in caught.value.remedy
+    assert "1/1000rows" in caught.value.remedy
+
+
+@pytest.mark.parametrize("text", ["0/week", "0.0/day", "1/0rows"])
+def test_a_budget_of_nothing_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="would never allow an alarm") as caught:
+        parse_budget(text, rows_per_week=HOURLY)
+    assert "--threshold" in caught.value.remedy
+
+
+def test_a_calendar_budget_needs_a_calendar_and_a_row_budget_does_not() -> None:
+    with pytest.raises(UsageError, match="have no calendar time") as caught:
+        parse_budget("1/week", rows_per_week=None)
+    assert "1/1000rows" in caught.value.remedy
+    assert parse_budget("1/1000rows", rows_per_week=None) == 1e-3
+
+
+def test_evidence_of_15_raises_the_first_alarm_and_less_never_does() -> None:
+    assert raised(scored({300: 14.99, 400: 15.0})) == [400]
+
+
+def test_a_spent_budget_lifts_the_bar_to_three_quarters_of_the_last_budgeted_peak() -> None:
+    assert raised(scored({300: 40.0, 400: 29.9, 500: 30.0})) == [300, 500]
+
+
+def test_a_larger_budget_ranks_further_down() -> None:
+    peaks = scored({300: 40.0, 400: 24.0, 500: 16.0, 600: 19.0})
+    assert raised(peaks, budget=1 / 100) == [300, 400, 500, 600]  # 2 to 6 alarms allowed by then
+    assert raised(peaks, budget=1 / 10**6) == [300]
+
+
+def test_the_budget_is_earned_from_the_end_of_the_warm_up_on() -> None:
+    peaks = scored({300: 40.0, 350: 20.0})
+    assert raised(peaks, budget=1 / 250, warm_up=100) == [300, 350]  # 250 rows on, a second alarm is allowed
+    assert raised(peaks, budget=1 / 250, warm_up=101) == [300]
+
+
+def test_peaks_older_than_eight_weeks_are_forgotten() -> None:
+    memory = 8 * 168
+    assert raised(scored({300: 60.0, 300 + memory: 20.0}), budget=1e-6) == [300]
+    assert raised(scored({300: 60.0, 301 + memory: 20.0}), budget=1e-6) == [300, 301 + memory]
+    assert raised(scored({300: 60.0, 310: 16.0, 301 + memory: 20.0}), budget=1e-6) == [300, 301 + memory]
+
+
+def test_without_a_calendar_peaks_are_remembered_for_8000_rows_and_of_daily_rows_for_1000() -> None:
+    for rows_per_week, memory in ((None, 8000), (7.0, 1000)):
+        for gap, expected in ((memory, [300]), (memory + 1, [300, 301 + memory])):
+            peaks = scored({300: 60.0, 300 + gap: 20.0}, rows=9000)
+            assert raised(peaks, budget=1e-6, rows_per_week=rows_per_week) == expected
+
+
+def test_a_fixed_threshold_replaces_the_budget() -> None:
+    peaks = scored({300: 40.0, 400: 9.0, 500: 8.9})
+    assert raised(peaks, threshold=9.0) == [300, 400]
+
+
+def test_warm_up_rows_and_the_first_observed_rows_are_never_flagged() -> None:
+    peaks = scored(dict.fromkeys(range(200), 50.0), rows=200)
+    assert min(raised(peaks, warm_up=100)) == 100
+    assert min(raised(peaks, warm_up=0)) == MIN_PAST
+    holes = peaks.sum.copy()
+    holes[:45] = np.nan
+    assert min(raised(replace(peaks, sum=holes), warm_up=0)) == 45 + MIN_PAST  # the 61st observed
+
+
+def test_only_the_side_and_size_that_count_raise_alarms_or_spend_the_budget() -> None:
+    peaks = scored({300: 40.0, 400: 20.0, 500: 20.0})
+    deviation = np.zeros(2000)
+    deviation[[300, 400, 500]] = [-8.0, 3.0, np.nan]
+    assert raised(peaks, deviation=deviation, direction="up") == [400]
+    assert raised(peaks, deviation=deviation, direction="down") == [300]
+    assert raised(peaks, deviation=deviation, min_deviation=5.0) == [300]
+    assert raised(peaks, deviation=deviation, min_deviation=5.0, direction="up") == []
+    assert raised(peaks, deviation=deviation) == [300]
+
+
+def test_damped_rows_with_evidence_enough_are_active_but_raise_nothing() -> None:
+    scores = scored({300: 40.0})
+    scores.sum[301] = 35.0
+    scores.score[301] = 0.3 * 35
+    flags = flag(scores, np.ones(2000), budget=1e-3, rows_per_week=HOURLY, warm_up=100)
+    assert np.flatnonzero(flags.raised).tolist() == [300]
+    assert np.flatnonzero(flags.active).tolist() == [300, 301]
+
+
+def flagged(y: np.ndarray, budget: str, **options: object) -> Flags:
+    """The whole road on a series whose true law the forecaster knows: standard normal."""
+    surprised = surprise(y, np.broadcast_to(PROBIT, (len(y), 3, len(LEVELS))), LEVELS)
+    scores = score(y, surprised, day=24, warm_up=300)
+    rate = parse_budget(budget, rows_per_week=HOURLY)
+    settings = {"budget": rate, "rows_per_week": HOURLY, "warm_up": 300} | options
+    return flag(scores, surprised.deviation(), **settings)
+
+
+@pytest.mark.parametrize("row", [350, 1000, 1999])
+def test_a_spike_of_ten_sigma_in_noise_is_flagged(row: int) -> None:
+    for seed in range(20):
+        y = np.random.default_rng(seed).normal(size=2000)
+        y[row] = 10.0
+        assert flagged(y, "1/month").raised[row], seed
+        assert not flagged(y, "1/month", direction="down").raised[row]
+
+
+def test_clean_series_raise_no_more_alarms_than_a_weekly_budget() -> None:
+    alarms = sum(
+        int(flagged(np.random.default_rng(seed).normal(size=2000), "1/week").raised.sum()) for seed in range(20)
+    )
+    weeks = 20 * 1700 / HOURLY
+    assert 0 < alarms <= weeks
+
+
+def test_flags_depend_on_no_later_row() -> None:
+    y = np.random.default_rng(7).normal(size=1200)
+    y[[500, 640, 700]] = [9.0, 8.0, -9.0]
+    changed = y.copy()
+    changed[800:] = 1e4
+    before, after = flagged(y, "1/month"), flagged(changed, "1/month")
+    assert before.raised[:800].any()
+    np.testing.assert_array_equal(before.raised[:800], after.raised[:800])
+    np.testing.assert_array_equal(before.active[:800], after.active[:800])
+    np.testing.assert_array_equal(flagged(y[:800], "1/month").raised, before.raised[:800])

@@ -1,0 +1,270 @@
+"""The training loop: it learns, resumes to the very bit, stops politely, names the culprit, and carries state."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import MakePanel
+
+from lstmcast.config import Settings, resolve
+from lstmcast.data.panel import Panel
+from lstmcast.data.windows import Split
+from lstmcast.errors import DivergedError, ModelError, ResourceError, StoppedError, TooShortError, UsageError
+from lstmcast.fit import checkpoint, device, optimiser
+from lstmcast.fit.loop import fit
+from lstmcast.fit.plan import Plan, make
+from lstmcast.fit.tbptt import StreamObjective
+from lstmcast.forecast.predict import quantiles_at
+from lstmcast.net.forecaster import Forecaster
+from lstmcast.outcome import Progress, Report, silent
+
+
+def settings(network: dict[str, Any] | None = None, **training: Any) -> Settings:
+    small = {"horizon": 4, "hidden": 8, "context": 16, "patch": 4}
+    return resolve([("test", {"network": small | (network or {}), "training": training})], choices={})
+
+
+def waves(make_panel: MakePanel, *, series: int = 3, rows: int = 160) -> Panel:
+    time, noise = np.arange(rows), np.random.default_rng(0)
+    return make_panel([20 + n + 5 * np.sin(2 * np.pi * time / 8 + n) + noise.normal(size=rows) for n in range(series)])
+
+
+def weights(panel: Panel, plan: Plan, **options: Any) -> dict[str, torch.Tensor]:
+    return dict(fit(panel, plan, on_progress=silent, **options).forecaster.state_dict())
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
+@pytest.mark.parametrize("schedule", ["one-cycle", "cosine", "constant"])
+def test_every_optimiser_and_schedule_lowers_the_loss(make_panel: MakePanel, optimizer: str, schedule: str) -> None:
+    panel = waves(make_panel)
+    rate = 0.2 if optimizer == "sgd" else 0.005
+    wish = settings(optimizer=optimizer, schedule=schedule, learning_rate=rate, max_steps=60, checkpoint_steps=5)
+    history = fit(panel, make(panel, wish), on_progress=silent).history
+    assert np.mean([row[1] for row in history[-3:]]) < 0.9 * history[0][1]
+
+
+def test_same_seed_same_weights_and_another_seed_others(make_panel: MakePanel) -> None:
+    panel = waves(make_panel)
+    first = weights(panel, make(panel, settings(max_steps=12, seed=3)))
+    assert same(first, weights(panel, make(panel, settings(max_steps=12, seed=3))))
+    assert not same(first, weights(panel, make(panel, settings(max_steps=12, seed=4))))
+
+
+def test_training_leaves_the_global_generator_as_it_was(make_panel: MakePanel) -> None:
+    panel = waves(make_panel)
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    weights(panel, make(panel, settings(max_steps=3)))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_a_run_stopped_by_a_signal_resumes_to_the_very_bit(
+    make_panel: MakePanel, tmp_path: Path, stateful: bool
+) -> None:
+    panel = waves(make_panel)
+    wish = settings({"patch": 1} if stateful else {}, max_steps=20, checkpoint_steps=7, stateful=stateful)
+    plan = make(panel, wish)
+    whole = weights(panel, plan)
+
+    def interrupt(report: Report) -> None:
+        if isinstance(report, Progress) and report.done == 11:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(StoppedError, match="stopped at step 11 of 20; the checkpoint is saved") as stopped:
+        fit(panel, plan, checkpoints=tmp_path, identity="a", on_progress=interrupt)
+    assert stopped.value.signal_number == signal.SIGINT
+    assert "--resume" in stopped.value.remedy
+    assert same(whole, weights(panel, plan, checkpoints=tmp_path, identity="a", resume=True))
+
+
+def test_a_checkpoint_of_other_data_is_refused(make_panel: MakePanel, tmp_path: Path) -> None:
+    panel = waves(make_panel)
+    plan = make(panel, settings(max_steps=4))
+    weights(panel, plan, checkpoints=tmp_path, identity="a")
+    with pytest.raises(ModelError, match="other data or other settings"):
+        weights(panel, plan, checkpoints=tmp_path, identity="b", resume=True)
+
+
+def test_resuming_without_a_checkpoint_is_refused(make_panel: MakePanel, tmp_path: Path) -> None:
+    panel = waves(make_panel)
+    with pytest.raises(ModelError, match="there is no checkpoint"):
+        weights(panel, make(panel, settings(max_steps=4)), checkpoints=tmp_path, resume=True)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    checkpoint.write({"step": 1, "weights": [torch.ones(3)]}, tmp_path)
+    file = next(tmp_path.iterdir())
+    file.write_bytes(file.read_bytes()[:20])
+    with pytest.raises(ModelError, match="cannot be read"):
+        checkpoint.read(tmp_path)
+
+
+def test_a_checkpoint_gives_back_what_was_put_in(tmp_path: Path) -> None:
+    state = {"a": torch.arange(3), "b": [1, 2.5, None, (torch.ones(2), "x")], "c": {"d": True}, "e": float("inf")}
+    checkpoint.write(state, tmp_path)
+    back = checkpoint.read(tmp_path)
+    assert torch.equal(back["a"], state["a"])
+    assert back["b"][:3] == [1, 2.5, None]
+    assert isinstance(back["b"][3], tuple)
+    assert back["c"] == {"d": True}
+    assert back["e"] == float("inf")
+
+
+def test_a_loss_that_is_not_finite_is_tried_again_and_then_names_the_culprit(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [float(v) for v in range(60)]
+    values[40] = 1e6
+    panel = make_panel([range(60), values])
+    wish = settings(max_steps=30, checkpoint_steps=5, learning_rate=0.004, schedule="constant")
+    reports: list[Report] = []
+    healthy, calls = Forecaster.loss, iter(range(100))
+
+    def poisoned(network: Forecaster, *arguments: torch.Tensor) -> torch.Tensor:
+        return healthy(network, *arguments) * (float("nan") if next(calls) >= 8 else 1.0)
+
+    monkeypatch.setattr(Forecaster, "loss", poisoned)
+    with pytest.raises(DivergedError, match=r"series s1, column y, at 41") as error:
+        fit(panel, make(panel, wish), on_progress=reports.append)
+    assert "--lr" in error.value.remedy
+    assert any("going back to step 5, with half the learning rate" in str(report) for report in reports)
+    assert "learning rate 0.002" in str(error.value)
+
+
+def test_early_stopping_keeps_the_best_weights_and_stops(make_panel: MakePanel) -> None:
+    panel = waves(make_panel)
+    errors = iter([3.0, 1.0, 2.0, 2.0, 2.0, 2.0])
+    wish = settings(max_steps=60, checkpoint_steps=5, early_stop=2)
+    fitted = fit(panel, make(panel, wish), validate=lambda _: next(errors), on_progress=silent)
+    assert fitted.steps == 20
+    short = settings(max_steps=60, checkpoint_steps=5, early_stop=1)
+    errors = iter([1.0, 2.0])
+    best = fit(panel, make(panel, short), validate=lambda _: next(errors), on_progress=silent)
+    assert best.steps == 10
+
+
+def test_clipping_bounds_the_gradient_by_norm_and_by_value() -> None:
+    network = torch.nn.Linear(3, 2)
+    for wish, bound in (({"clip_norm": 0.5}, "norm"), ({"clip_norm": None, "clip_value": 0.1}, "value")):
+        for parameter in network.parameters():
+            parameter.grad = torch.full_like(parameter, 7.0)
+        before = optimiser.clip(network, settings(**wish).training)
+        assert float(before) == pytest.approx(7 * 8**0.5)
+        gradient = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+        assert (gradient.norm() if bound == "norm" else gradient.abs().max()) <= (0.5001 if bound == "norm" else 0.1)
+
+
+def test_a_weight_average_without_decay_is_the_latest_weights() -> None:
+    network = torch.nn.Linear(2, 2)
+    average = optimiser.WeightAverage(network, 0.0)
+    with torch.no_grad():
+        network.weight.fill_(5.0)
+    average.update(network, 0)
+    assert torch.equal(average.weights["weight"], network.weight)
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    with pytest.raises(ResourceError, match="there is no device 'cuda:77' here"):
+        device.choose("cuda:77")
+
+
+def stream(panel: Panel, plan: Plan, *, k1: int, k2: int) -> tuple[Any, StreamObjective]:
+    network = fit(panel, plan, on_progress=silent).forecaster
+    return network, StreamObjective(panel, plan.split, network, lanes=1, k1=k1, k2=k2)
+
+
+def test_truncation_changes_no_forward_value_and_long_truncation_gives_the_full_gradient(make_panel: MakePanel) -> None:
+    panel = waves(make_panel, series=1, rows=80)
+    plan = make(panel, settings({"patch": 1, "dropout": 0.0}, stateful=True, max_steps=1))
+    results = {}
+    for k2 in (2, 4, 8, 12, 40):
+        network, objective = stream(panel, plan, k1=4, k2=k2)
+        for _ in range(3):
+            network.zero_grad()
+            loss = objective.next_loss(network).value
+        loss.backward()
+        results[k2] = (loss.item(), torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
+    assert results[4][0] == pytest.approx(results[12][0], rel=1e-5)
+    assert results[8][0] == pytest.approx(results[12][0], rel=1e-5)
+    torch.testing.assert_close(results[12][1], results[40][1])
+    assert not torch.allclose(results[4][1], results[12][1])
+
+
+def test_stateful_training_combines_only_with_what_a_carried_state_allows(make_panel: MakePanel) -> None:
+    panel = waves(make_panel)
+    with pytest.raises(UsageError, match="cannot be bidirectional") as error:
+        make(panel, settings({"patch": 4, "bidirectional": True}, stateful=True))
+    assert "patch" in str(error.value)
+
+
+def test_too_little_history_is_refused_with_the_arithmetic(make_panel: MakePanel) -> None:
+    panel = make_panel([range(6), range(7)])
+    with pytest.raises(TooShortError, match=r"history 5 \+ horizon 4 = 9 rows are needed; the longest, s1, has 7"):
+        make(panel, settings())
+
+
+def lagged(make_panel: MakePanel, *, lag: int, rows: int = 1200) -> Panel:
+    noise = np.random.default_rng(5).normal(size=rows)
+    return make_panel([np.concatenate([np.zeros(lag), noise[:-lag]])], covariates=[noise])
+
+
+def held_out_error(panel: Panel, plan: Plan) -> float:
+    """Mean squared error of one-step medians on the held-out rows, in units of the target's variance."""
+    network = fit(panel, plan, on_progress=silent).forecaster
+    cutoffs = np.arange(int(plan.split.limit[0]), len(panel.values))
+    median = quantiles_at(network, panel, cutoffs)[:, 0, 0, network.architecture.quantiles.index(0.5)]
+    return float(np.mean((median - panel.values[cutoffs, 0]) ** 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_only_a_carried_state_learns_to_copy_from_beyond_the_context(make_panel: MakePanel, seed: int) -> None:
+    context = 6
+    panel = lagged(make_panel, lag=2 * context)
+    network = {"horizon": 1, "context": context, "patch": 1, "hidden": 32, "dropout": 0.0, "highway": False}
+    common = {"seed": seed, "learning_rate": 0.01, "epochs": 60, "batch": 8}
+    windowed = make(panel, settings(network | {"base": "none"}, **common))
+    carried = make(panel, settings(network, stateful=True, tbptt=(context, 4 * context), **common))
+    assert held_out_error(panel, windowed) > 0.9
+    assert held_out_error(panel, carried) < 0.2
+
+
+def test_facts_find_the_seasons_of_numbered_rows(make_panel: MakePanel) -> None:
+    time, noise = np.arange(900), np.random.default_rng(1)
+    weekly = np.where((time // 24) % 7 < 5, 10.0, 0.0)
+    daily = make_panel([np.sin(2 * np.pi * time / 24) * 5 + weekly + noise.normal(size=900) for _ in range(4)])
+    assert make(daily, settings({"context": None, "patch": None})).architecture.seasons == (24, 168)
+    walk = make_panel([np.cumsum(noise.normal(size=900)) for _ in range(4)])
+    assert make(walk, settings({"context": None})).season == 1
+
+
+def test_the_plan_says_why_and_what_was_given(make_panel: MakePanel) -> None:
+    reasons = {reason.key: reason for reason in make(waves(make_panel), settings({"hidden": 24})).reasons}
+    assert reasons["hidden"].value == "24"
+    assert reasons["hidden"].why == "given"
+    assert "season" in reasons["normaliser"].why or "level" in reasons["normaliser"].why
+
+
+def test_the_resolved_settings_make_the_same_plan_again(make_panel: MakePanel) -> None:
+    panel = waves(make_panel)
+    plan = make(panel, settings(epochs=2))
+    again = make(panel, plan.settings)
+    assert again.architecture == plan.architecture
+    assert again.steps == plan.steps
+
+
+def test_split_is_stored_with_the_plan(make_panel: MakePanel) -> None:
+    plan = make(waves(make_panel), settings())
+    assert isinstance(plan.split, Split)
+    assert plan.split.windows > 0

@@ -1,0 +1,121 @@
+"""Heads: losses over observed entries, and quantiles that cannot cross."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import pytest
+import torch
+
+from lstmcast.net.heads import LOSSES
+
+LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
+every_head = pytest.mark.parametrize("name", list(LOSSES))
+
+
+def head_of(name):
+    return LOSSES.load(name)(LEVELS if name == "quantile" else (0.5,))
+
+
+def draw(head, *shape, seed=0, spread=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    raw = spread * torch.randn(*shape, head.width, generator=generator)
+    return raw, torch.randn(*shape, generator=generator), torch.randn(*shape, generator=generator)
+
+
+@every_head
+def test_what_was_not_observed_changes_no_loss_and_no_gradient(name):
+    head = head_of(name)
+    raw, centre, target = draw(head, 4, 6)
+    observed = torch.rand(4, 6, generator=torch.Generator().manual_seed(1)) > 0.4
+    seen = []
+    for fill in (0.0, 1e9, -1e30):
+        raw.grad = None
+        loss = head.loss(raw.requires_grad_(), centre, torch.where(observed, target, fill), observed)
+        loss.backward()
+        seen.append((loss.detach(), raw.grad.clone()))
+    assert all(torch.equal(loss, seen[0][0]) and torch.equal(grad, seen[0][1]) for loss, grad in seen)
+    assert seen[0][1][~observed].eq(0).all()
+
+
+@every_head
+def test_the_loss_is_the_mean_over_observed_entries(name):
+    head = head_of(name)
+    raw, centre, target = draw(head, 2, 3)
+    observed = torch.tensor([[1, 1, 0], [0, 1, 0]]).bool()
+    each = [head.loss(raw[i, j], centre[i, j], target[i, j], observed[i, j]) for i, j in [(0, 0), (0, 1), (1, 1)]]
+    torch.testing.assert_close(head.loss(raw, centre, target, observed), torch.stack(each).mean())
+
+
+@every_head
+def test_nothing_observed_is_no_loss(name):
+    head = head_of(name)
+    raw, centre, target = draw(head, 2, 3)
+    assert head.loss(raw, centre, target, torch.zeros(2, 3, dtype=torch.bool)) == 0
+
+
+@every_head
+def test_one_absurd_target_counts_for_no_more_than_the_largest_error(name):
+    head = head_of(name)
+    raw, centre, _ = draw(head, 3)
+    observed = torch.ones(3, dtype=torch.bool)
+    far, absurd = (head.loss(raw, centre, torch.tensor([0.0, 0.0, t]), observed) for t in (1e4, 1e12))
+    assert far == absurd
+    assert far <= 2 * 50**2
+
+
+@every_head
+def test_the_base_is_added_to_every_quantile(name):
+    head = head_of(name)
+    raw, centre, _ = draw(head, 4, 6)
+    shifted, still = head.quantiles(raw, centre), head.quantiles(raw, torch.zeros_like(centre))
+    torch.testing.assert_close(shifted - still, centre.unsqueeze(-1).expand_as(still), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("spread", [0.1, 10.0, 1e4])
+def test_quantiles_do_not_cross(spread):
+    head = head_of("quantile")
+    raw, centre, _ = draw(head, 1000, spread=spread)
+    assert head.quantiles(raw, centre).diff(dim=-1).ge(0).all()
+
+
+def test_the_median_is_the_middle_number_plus_the_base():
+    head = head_of("quantile")
+    raw, centre, _ = draw(head, 5)
+    torch.testing.assert_close(head.quantiles(raw, centre)[:, head.median], raw[:, 2] + centre)
+
+
+def fitted(head, sample, *, start):
+    """The quantiles that minimise the loss over a sample, the same for every entry."""
+    raw = torch.full((head.width,), start, requires_grad=True)
+    optimiser = torch.optim.Adam([raw], lr=0.05)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 300)
+    for _ in range(300):
+        optimiser.zero_grad()
+        centre = torch.zeros_like(sample)
+        head.loss(raw.expand(len(sample), -1), centre, sample, torch.ones_like(sample, dtype=torch.bool)).backward()
+        optimiser.step()
+        schedule.step()
+    return head.quantiles(raw.detach(), torch.zeros(()))
+
+
+def test_the_quantile_loss_is_least_at_the_quantiles_of_the_truth():
+    truth = NormalDist(1.0, 2.0)
+    sample = torch.tensor([truth.inv_cdf((i + 0.5) / 4000) for i in range(4000)])
+    expected = torch.tensor([truth.inv_cdf(level) for level in LEVELS])
+    torch.testing.assert_close(fitted(head_of("quantile"), sample, start=0.0), expected, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("mae", 1.0), ("mse", 2.0)])
+def test_absolute_error_finds_the_median_and_squared_error_the_mean(name, expected):
+    sample = torch.tensor([0.0, 0.5, 1.0, 2.0, 6.5])
+    assert fitted(head_of(name), sample, start=0.0).item() == pytest.approx(expected, abs=0.03)
+
+
+def test_huber_is_squared_for_small_errors_and_absolute_for_large_ones():
+    def loss(error):
+        one = torch.tensor([error])
+        return head_of("huber").loss(torch.zeros(1, 1), torch.zeros(1), one, torch.ones(1, dtype=torch.bool)).item()
+
+    assert loss(0.2) / loss(0.1) == pytest.approx(4)
+    assert loss(12.0) - loss(11.0) == pytest.approx(1)

@@ -1,0 +1,394 @@
+"""From the files people have to a Panel: roles, dialects, gaps, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import sys
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lstmcast.config import ReaderSettings
+from lstmcast.data.panel import Panel
+from lstmcast.data.reader import Reading, examine, read
+from lstmcast.data.schema import Schema
+from lstmcast.errors import DataError, UsageError
+from lstmcast.outcome import Notice, Report
+
+
+def settings(**given: Any) -> ReaderSettings:
+    return ReaderSettings.model_validate(given)
+
+
+def write(folder: Path, text: str | bytes, name: str = "data.csv") -> str:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return str(path)
+
+
+def daily(values: Sequence[object], *, head: str = "ds,y", start: str = "2024-01-01") -> str:
+    first = date.fromisoformat(start)
+    return head + "\n" + "".join(f"{first + timedelta(n)},{value}\n" for n, value in enumerate(values))
+
+
+def panel_of(reading: Reading) -> Panel:
+    assert reading.panel is not None, reading.findings
+    return reading.panel
+
+
+def codes(reading: Reading) -> set[str]:
+    return {finding.code for finding in reading.findings}
+
+
+def test_a_long_file_becomes_one_segment_per_series(tmp_path: Path) -> None:
+    path = write(tmp_path, "unique_id,ds,y\nB,1,10\nB,2,11\nA,5,1.5\nB,3,12\nA,6,2.5\n")
+    reading = read([path], settings())
+    panel = panel_of(reading)
+    assert panel.ids == ("B", "A")
+    assert panel.offsets.tolist() == [0, 3, 5]
+    assert panel.start.tolist() == [1, 5]
+    assert panel.values[:, 0].tolist() == [10, 11, 12, 1.5, 2.5]
+    assert reading.panel_row.tolist() == [0, 1, 3, 2, 4]
+    assert panel.times(np.arange(5)).tolist() == [1, 2, 3, 5, 6]
+
+
+def test_a_file_without_ids_is_one_series_named_after_it(tmp_path: Path) -> None:
+    assert panel_of(read([write(tmp_path, daily(range(9)), "demand.csv")], settings())).ids == ("demand",)
+
+
+def test_the_fingerprint_is_the_sha256_of_the_bytes_read(tmp_path: Path) -> None:
+    text = daily(range(9)).encode()
+    reading = read([write(tmp_path, text)], settings())
+    assert reading.fingerprint == hashlib.sha256(text).hexdigest()
+    assert reading.rows == 9
+
+
+def test_compressed_files_globs_and_standard_input_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = daily(range(9)).encode()
+    assert panel_of(read([write(tmp_path, gzip.compress(text), "north.csv.gz")], settings())).ids == ("north",)
+    write(tmp_path, text, "south.csv")
+    assert panel_of(read([str(tmp_path / "*th.csv*")], settings())).ids == ("north", "south")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    assert panel_of(read(["-"], settings())).ids == ("stdin",)
+
+
+def test_several_files_with_ids_are_read_as_one(tmp_path: Path) -> None:
+    first = write(tmp_path, "unique_id,ds,y\nA,1,1\nA,2,2\n", "1.csv")
+    second = write(tmp_path, "y,unique_id,ds\n3,A,3\n9,B,1\n8,B,2\n", "2.csv")
+    panel = panel_of(read([first, second], settings()))
+    assert panel.ids == ("A", "B")
+    assert panel.values[:, 0].tolist() == [1, 2, 3, 9, 8]
+
+
+def test_files_of_different_columns_are_not_mixed(tmp_path: Path) -> None:
+    first, second = write(tmp_path, daily(range(3)), "1.csv"), write(tmp_path, daily(range(3), head="ds,z"), "2.csv")
+    with pytest.raises(DataError, match="do not have the same columns"):
+        read([first, second], settings())
+
+
+def test_ids_are_texts_whatever_they_look_like(tmp_path: Path) -> None:
+    rows = "".join(f"{name},{n},1.0\n" for name in ("007", "7", "NA") for n in range(3))
+    assert panel_of(read([write(tmp_path, "sku,ds,y\n" + rows)], settings())).ids == ("007", "7", "NA")
+
+
+def test_a_missing_id_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"'unique_id' line 3: the name of the series is missing"):
+        read([write(tmp_path, "unique_id,ds,y\nA,1,1\n,2,2\nA,3,3\n")], settings())
+
+
+def test_other_numbers_beside_a_named_target_become_past_covariates(tmp_path: Path) -> None:
+    text = daily([f"{n},{n * 2},note" for n in range(9)], head="ds,sales,price,comment")
+    said: list[str] = []
+
+    def listen(report: Report) -> None:
+        assert isinstance(report, Notice)
+        said.append(report.text)
+
+    panel = panel_of(read([write(tmp_path, text)], settings(target=("sales",)), on_progress=listen))
+    assert panel.schema.past == ("price",)
+    assert panel.covariates[:, 0].tolist() == [n * 2 for n in range(9)]
+    assert any(text.startswith("covariates known up to now: price") for text in said)
+    assert any(text.startswith("ignored: comment") for text in said)
+
+
+def test_covariates_can_be_left_out_and_named_as_known_ahead(tmp_path: Path) -> None:
+    path = write(tmp_path, daily([f"{n},{n * 2},{n % 2}" for n in range(9)], head="ds,y,price,promo"))
+    schema = panel_of(read([path], settings(past=(), future=("promo",)))).schema
+    assert (schema.past, schema.future) == ((), ("promo",))
+
+
+@pytest.mark.parametrize(
+    ("flags", "match", "remedy"),
+    [
+        ({"target": ("sale",)}, r"no column called 'sale' \(--target\)", "did you mean 'sales'"),
+        ({"time_col": "dat"}, r"no column called 'dat' \(--time-col\)", "did you mean 'date'"),
+        ({"id_col": "shop"}, r"no column called 'shop' \(--id-col\)", "choose one of"),
+        ({"future": ("promos",)}, r"no column called 'promos' \(--future\)", "did you mean 'promo'"),
+    ],
+)
+def test_a_column_that_is_not_there_is_answered_with_the_nearest(
+    tmp_path: Path, flags: dict[str, Any], match: str, remedy: str
+) -> None:
+    path = write(tmp_path, daily([f"{n},1" for n in range(9)], head="date,sales,promo"))
+    with pytest.raises(DataError, match=match) as caught:
+        read([path], settings(**flags))
+    assert remedy in caught.value.remedy
+
+
+def test_a_column_has_one_role(tmp_path: Path) -> None:
+    path = write(tmp_path, daily([f"{n},1" for n in range(9)], head="ds,y,x"))
+    with pytest.raises(UsageError, match="'x' is named by --past and --future"):
+        read([path], settings(past=("x",), future=("x",)))
+    with pytest.raises(UsageError, match="--wide makes each column a series"):
+        read([path], settings(wide=True, id_col="x"))
+
+
+def test_each_column_of_a_wide_file_is_a_series(tmp_path: Path) -> None:
+    path = write(tmp_path, daily(["1,", "2,5", "3,6"], head="date,north,south"))
+    reading = read([path], settings(wide=True))
+    panel = panel_of(reading)
+    assert panel.ids == ("north", "south")
+    assert panel.offsets.tolist() == [0, 3, 5]
+    assert panel.values[:, 0].tolist() == [1, 2, 3, 5, 6]
+    assert reading.panel_row.reshape(3, 2).tolist() == [[0, -1], [1, 3], [2, 4]]
+
+
+def test_several_targets_are_forecast_together(tmp_path: Path) -> None:
+    path = write(tmp_path, daily(["1,4", "2,", "3,6"], head="date,north,south"))
+    panel = panel_of(read([path], settings(target=("south", "north"))))
+    assert panel.schema.targets == ("south", "north")
+    assert panel.observed.tolist() == [[True, True], [False, True], [True, True]]
+    assert panel.values.tolist() == [[4, 1], [0, 2], [6, 3]]
+
+
+def test_rows_are_numbered_from_one_where_there_is_no_time(tmp_path: Path) -> None:
+    panel = panel_of(read([write(tmp_path, "rate\n3\n\n5\n6\n\n")], settings()))
+    assert panel.schema.clock.kind == "row"
+    assert panel.observed[:, 0].tolist() == [True, False, True, True]
+    assert panel.schema.clock.format(panel.times(np.arange(4))) == ["1", "2", "3", "4"]
+
+
+def test_two_columns_of_times_are_not_chosen_between(tmp_path: Path) -> None:
+    text = "opened,closed,y\n" + "".join(f"2024-01-0{n},2024-02-0{n},{n}\n" for n in range(1, 9))
+    with pytest.raises(DataError, match="opened, closed all hold times") as caught:
+        read([write(tmp_path, text)], settings())
+    assert caught.value.remedy == "name one: --time-col opened"
+
+
+def test_weekdays_beside_numbers_are_no_time(tmp_path: Path) -> None:
+    panel = panel_of(read([write(tmp_path, "day,y\nMonday,1\nTuesday,2\nWednesday,3\n")], settings()))
+    assert panel.schema.time_col is None
+
+
+def test_two_columns_that_could_name_the_series_are_not_chosen_between(tmp_path: Path) -> None:
+    rows = "".join(f"2024-01-0{n},{k},{k.lower()},{n}\n" for n in range(1, 9) for k in "AB")
+    with pytest.raises(DataError, match="shop, region could each name the series") as caught:
+        read([write(tmp_path, "ds,shop,region,y\n" + rows)], settings())
+    assert caught.value.remedy == "name one: --id-col shop"
+
+
+def test_the_index_a_data_frame_leaves_behind_is_no_target(tmp_path: Path) -> None:
+    text = "".join(f"{n},2024-01-0{n + 1},{n * n}\n" for n in range(9))
+    panel = panel_of(read([write(tmp_path, ",ds,sales\n" + text)], settings()))
+    assert panel.schema.targets == ("sales",)
+    assert panel.schema.past == ()
+
+
+def test_an_absent_row_is_masked_and_a_long_gap_splits_the_series(tmp_path: Path) -> None:
+    text = "ds,y\n" + "".join(f"{n},{n}\n" for n in (1, 2, 4, 5, 9, 10))
+    reading = examine([write(tmp_path, text)], settings(max_gap=2))
+    panel = panel_of(reading)
+    assert panel.series.tolist() == [0, 0]
+    assert panel.start.tolist() == [1, 9]
+    assert panel.observed[:, 0].tolist() == [True, True, False, True, True, True, True]
+    assert {"gaps", "long-gaps"} <= codes(reading)
+
+
+@pytest.mark.parametrize(("gaps", "filled"), [("interpolate", [1, 2, 3, 4]), ("zero", [1, 0, 0, 4])])
+def test_absent_rows_are_filled_on_request(tmp_path: Path, gaps: str, filled: list[float]) -> None:
+    panel = panel_of(read([write(tmp_path, "ds,y\n1,1\n4,4\n5,5\n6,6\n7,7\n")], settings(gaps=gaps, freq="1")))
+    assert panel.values[:4, 0].tolist() == filled
+    assert panel.observed.all()
+
+
+def test_gaps_are_an_error_on_request(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="1 gap with 2 absent rows"):
+        read([write(tmp_path, "ds,y\n1,1\n4,4\n5,5\n6,6\n")], settings(gaps="error"))
+
+
+def test_a_gap_with_zeros_never_splits(tmp_path: Path) -> None:
+    text = "ds,y\n" + "".join(f"{n},1\n" for n in (*range(5), *range(40, 45)))
+    panel = panel_of(read([write(tmp_path, text)], settings(gaps="zero")))
+    assert panel.offsets.tolist() == [0, 45]
+    assert panel.values.sum() == 10
+
+
+def test_rows_after_the_last_value_are_kept_only_for_covariates_known_ahead(tmp_path: Path) -> None:
+    path = write(tmp_path, daily(["1,0", "2,1", "3,0", ",1", ",0"], head="ds,y,promo"))
+    known = panel_of(read([path], settings(future=("promo",))))
+    assert (known.ends.tolist(), known.offsets.tolist()) == ([3], [0, 5])
+    assert known.covariates[3:, 0].tolist() == [1, 0]
+    assert not known.observed[3:].any()
+    unknown = panel_of(read([path], settings(past=("promo",))))
+    assert (unknown.ends.tolist(), unknown.offsets.tolist()) == ([3], [0, 3])
+
+
+@pytest.mark.parametrize(("how", "merged"), [("sum", 9), ("mean", 4.5), ("first", 2), ("last", 7)])
+def test_rows_of_one_time_are_merged_on_request(tmp_path: Path, how: str, merged: float) -> None:
+    path = write(tmp_path, "ds,y\n1,1\n2,2\n2,7\n3,3\n4,4\n")
+    reading = examine([path], settings(duplicates=how))
+    assert panel_of(reading).values[:, 0].tolist() == [1, merged, 3, 4]
+    assert reading.panel_row.tolist() == [0, 1, 1, 2, 3]
+    assert "same-time" in codes(reading)
+
+
+def test_rows_between_two_steps_are_never_dropped_silently(tmp_path: Path) -> None:
+    text = "ds,y\n" + "".join(f"2024-01-01 {n:02d}:00,{n}\n" for n in range(20)) + "2024-01-01 20:20,99\n"
+    path = write(tmp_path, text)
+    with pytest.raises(DataError, match=r"most steps are h .* 1 of 21 rows are not on that grid, the first on line 22"):
+        read([path], settings())
+    reading = examine([path], settings(duplicates="mean"))
+    assert panel_of(reading).values[-1, 0] == 99
+    assert "snapped" in codes(reading)
+    assert len(panel_of(read([path], settings(freq="20min"))).values) == 62
+
+
+def test_a_series_without_values_is_left_out_and_named(tmp_path: Path) -> None:
+    reading = examine([write(tmp_path, "unique_id,ds,y\nA,1,\nA,2,\nB,1,5\nB,2,6\n")], settings())
+    assert panel_of(reading).ids == ("B",)
+    assert reading.panel_row.tolist() == [-1, -1, 0, 1]
+    (finding,) = [finding for finding in reading.findings if finding.code == "empty-series"]
+    assert (finding.unique_id, finding.severity) == ("A", "warning")
+
+
+def test_a_level_that_dwarfs_the_spread_keeps_its_digits(tmp_path: Path) -> None:
+    values = [1_700_000_000 + n % 7 for n in range(30)]
+    panel = panel_of(read([write(tmp_path, daily(values))], settings()))
+    assert (panel.values[:, 0] + panel.shift[0, 0]).tolist() == pytest.approx(values, abs=1e-3)
+    assert panel_of(read([write(tmp_path, daily([n % 7 for n in range(30)]))], settings())).shift.tolist() == [[0]]
+
+
+def test_a_grid_far_finer_than_the_rows_is_refused(tmp_path: Path) -> None:
+    seconds = np.cumsum([1, 1, *np.random.default_rng(1).integers(10_000, 80_000, 40)])
+    text = "ds,y\n" + "".join(f"{1_700_000_000 + second},1\n" for second in seconds)
+    with pytest.raises(DataError, match="of a grid with a row every s"):
+        read([write(tmp_path, text)], settings(max_gap=10**6))
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"", "is empty"),
+        (b" \n\n", "is empty"),
+        (b"ds,y\n", "has a header but no rows"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "is not a text file"),
+        (b"ds,y\n1,2\n2,\x00\n", "line 3 holds a NUL byte"),
+        (b"\x1f\x8b\x08broken", "is a damaged gzip file"),
+        (b"ds,y\n1,caf\xe9\n", "line 2 is not utf-8"),
+        (b"ds,y,y\n1,2,3\n", "two columns called 'y'"),
+        (b'ds,y\n1,"2\n3,4\n', "is not a table"),
+        (b"ds,y\nmonday,1\ntuesday,2\n", "'monday' is not a time"),
+        (b"ds,y\n2024-01-01,1\n", "so their distance is unknown"),
+        (b"ds,y\n1,\n2,\n", "no column holds numbers to forecast"),
+        (b"ds,name\n1,x\n2,z\n", "no column holds numbers to forecast"),
+        (b"ds,y\n1,1\n,2\n3,3\n", "line 3: the time is missing"),
+        (b"ds;y\n1;0,5\n2;1.5\n", "'0,5' is no number"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_a_reason(tmp_path: Path, data: bytes, match: str) -> None:
+    with pytest.raises(DataError, match=match) as caught:
+        read([write(tmp_path, data)], settings())
+    assert caught.value.remedy
+
+
+def test_a_missing_file_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    write(tmp_path, daily(range(3)), "sales_2024.csv")
+    with pytest.raises(DataError, match=r"there is no file .*sales-2024\.csv") as caught:
+        read([str(tmp_path / "sales-2024.csv")], settings())
+    assert caught.value.remedy.endswith("sales_2024.csv?")
+    with pytest.raises(DataError, match="no file matches"):
+        read([str(tmp_path / "*.parquet")], settings())
+    with pytest.raises(DataError, match="is a folder"):
+        read([str(tmp_path)], settings())
+
+
+def test_an_unknown_encoding_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no text encoding called 'klingon'"):
+        read([write(tmp_path, daily(range(3)))], settings(encoding="klingon"))
+
+
+def test_a_frequency_that_does_not_fit_the_clock_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--freq 3 does not fit: times are dates"):
+        read([write(tmp_path, daily(range(3)))], settings(freq="3"))
+    with pytest.raises(UsageError, match="--freq h does not fit: times are whole numbers"):
+        read([write(tmp_path, "ds,y\n1,1\n2,2\n")], settings(freq="h"))
+
+
+GERMAN = "Tag;Laden;Umsatz\n" + "".join(f"0{n}.03.2024;{k};{n},5\n" for n in range(1, 10) for k in ("A", "B"))
+
+
+def test_tomorrows_file_is_read_as_todays_was(tmp_path: Path) -> None:
+    today = read([write(tmp_path, GERMAN)], settings())
+    assert today.schema is not None
+    schema = Schema.model_validate_json(today.schema.model_dump_json())
+    # alone, these rows would be month first, with a decimal point, of one series
+    tomorrow = "Laden;Umsatz;Tag;neu\nB;1,5;10.03.2024;x\nB;2,5;11.03.2024;x\n"
+    reading = read([write(tmp_path, tomorrow)], settings(), schema=schema)
+    panel = panel_of(reading)
+    assert panel.ids == ("B",)
+    assert panel.values[:, 0].tolist() == [1.5, 2.5]
+    assert panel.schema == schema
+    assert schema.clock.format(panel.times(np.array([1]))) == ["11.03.2024"]
+
+
+def test_a_single_row_is_enough_where_the_schema_is_known(tmp_path: Path) -> None:
+    schema = read([write(tmp_path, GERMAN)], settings()).schema
+    panel = panel_of(read([write(tmp_path, "Tag;Laden;Umsatz\n10.03.2024;B;1,5\n")], settings(), schema=schema))
+    assert panel.values.tolist() == [[1.5]]
+
+
+def test_a_column_that_is_gone_tomorrow_is_named_with_the_nearest(tmp_path: Path) -> None:
+    schema = read([write(tmp_path, GERMAN)], settings()).schema
+    with pytest.raises(DataError, match="no column called 'Umsatz'") as caught:
+        read([write(tmp_path, GERMAN.replace("Umsatz", "Umsaetze"))], settings(), schema=schema)
+    assert "Umsaetze" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "contradiction",
+    [{"decimal": "."}, {"target": ("Tag",)}, {"freq": "h"}, {"tz": "UTC"}, {"wide": True}, {"duplicates": "sum"}],
+)
+def test_a_setting_that_contradicts_the_schema_is_refused(tmp_path: Path, contradiction: dict[str, Any]) -> None:
+    path = write(tmp_path, GERMAN)
+    schema = read([path], settings()).schema
+    with pytest.raises(UsageError, match=f"reader.{next(iter(contradiction))} is "):
+        read([path], settings(**contradiction), schema=schema)
+    assert read([path], settings(decimal=",", freq="D", duplicates="error"), schema=schema).panel is not None
+
+
+def test_findings_are_collected_rather_than_raised_one_by_one(tmp_path: Path) -> None:
+    text = daily([1, 2, "inf", "closed", 5, 6])
+    reading = examine([write(tmp_path, text)], settings())
+    assert reading.panel is None
+    assert codes(reading) == {"infinite", "unknown-token"}
+    assert [finding.example_line for finding in reading.findings] == [5, 4]
+
+
+def test_warnings_are_announced_when_reading_goes_on(tmp_path: Path) -> None:
+    said: list[Report] = []
+    read([write(tmp_path, daily(range(9)))], settings(), on_progress=said.append)
+    assert any(isinstance(report, Notice) and report.level == "warning" and "9" in report.text for report in said)
+
+
+def test_a_file_of_many_series_is_read_without_a_loop_over_rows(tmp_path: Path) -> None:
+    ids = np.repeat(np.arange(2_000), 20)
+    text = "unique_id,ds,y\n" + "".join(f"s{k},{n % 20},{n % 7}\n" for n, k in enumerate(ids))
+    panel = panel_of(read([write(tmp_path, text)], settings()))
+    assert len(panel.ids) == 2_000
+    assert (np.diff(panel.offsets) == 20).all()

@@ -1,0 +1,97 @@
+"""Any bytes in: a Reading or an error with a remedy, never a traceback, never a hang."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lstmcast.config import ReaderSettings
+from lstmcast.data.reader import examine
+from lstmcast.errors import UsageError
+
+CELLS = st.one_of(
+    st.integers(-5, 3000).map(str),
+    st.floats().map(str),
+    st.datetimes().map(str),
+    st.text(max_size=4),
+    st.sampled_from(["", "NA", "-", "1,5", "1.234", "1.234,5", "45000", "1700000000", "01/02/2024", "13.02.2024"]),
+    st.sampled_from(
+        ["2024Q1", "True", "inf", "1e308", '"', "\0", "9999-12-31", "１２", "99999999999999999999", "1 234"]
+    ),
+)
+STYLES = ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%SZ", "%d %b %Y", "%Y%m%d")
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> bytes:
+    width, rows = draw(st.integers(1, 4)), draw(st.integers(0, 8))
+    separator = draw(st.sampled_from([",", ";", "\t", "|"]))
+    head = draw(st.sampled_from([["ds", "y", "unique_id", "x"], ["date", "sales", "store", "y"], ["", "a", "b", "c"]]))
+    lines = [head[:width], *(draw(st.lists(CELLS, min_size=width, max_size=width)) for _ in range(rows))]
+    return "\n".join(separator.join(line) for line in lines).encode("utf-8", "replace")
+
+
+@st.composite
+def series(draw: st.DrawFn) -> bytes:
+    style, separator = draw(st.sampled_from(STYLES)), draw(st.sampled_from([",", ";"]))
+    steps = draw(st.lists(st.sampled_from([1, 1, 1, 1, 0, 2, 31, -1]), min_size=2, max_size=12))
+    start, lines = datetime(2024, draw(st.integers(1, 12)), draw(st.integers(1, 28))), [["ds", "unique_id", "y", "x"]]
+    for step in steps:
+        start += timedelta(days=step)
+        value = draw(st.sampled_from(["1", "2.5", "-3", "0", "", "NA"]))
+        lines.append([start.strftime(style), draw(st.sampled_from("AAAB")), value, draw(st.sampled_from(["", "1"]))])
+    return "\n".join(separator.join(line) for line in lines).encode()
+
+
+FLAGS: dict[str, Any] = {
+    "wide": st.booleans(),
+    "tz": st.sampled_from(["Europe/Berlin", "+02:00"]),
+    "freq": st.sampled_from(["D", "h", "1", "MS"]),
+    "decimal": st.sampled_from([".", ","]),
+    "duplicates": st.sampled_from(["sum", "mean", "first", "last"]),
+    "gaps": st.sampled_from(["interpolate", "zero", "error"]),
+    "future": st.just(("x",)),
+    "epoch_unit": st.sampled_from(["s", "ns", "excel"]),
+    "skip_rows": st.integers(0, 2),
+    "max_gap": st.integers(0, 40),
+}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz") / "f.csv"
+
+
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
+@given(
+    data=st.one_of(st.binary(max_size=120), tables(), series(), series()),
+    flags=st.one_of(st.just({}), st.fixed_dictionaries({}, optional=FLAGS)),
+)
+def test_any_bytes_give_a_reading_or_an_error_with_a_remedy(path: Path, data: bytes, flags: dict[str, Any]) -> None:
+    path.write_bytes(data)
+    try:
+        reading = examine([str(path)], ReaderSettings.model_validate(flags))
+    except UsageError:
+        return
+    if reading.panel is None:
+        errors = [finding for finding in reading.findings if finding.severity == "error"]
+        assert errors
+        assert all(finding.fix for finding in errors)
+        return
+    panel, schema = reading.panel, reading.panel.schema
+    assert len(reading.panel_row) == reading.rows * (len(schema.targets) if schema.wide else 1)
+    assert panel.observed[panel.offsets[:-1]].any(axis=1).all()
+    assert panel.observed[panel.ends - 1].any(axis=1).all()
+    assert np.isfinite(panel.values).all()
+    texts = schema.clock.format(panel.times(np.arange(len(panel.values))))
+    assert len(texts) == len(panel.values)
+    again = examine([str(path)], ReaderSettings(), schema=schema)
+    assert again.panel is not None
+    assert (again.panel.values == panel.values).all()
+    assert (again.panel_row == reading.panel_row).all()
