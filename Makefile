@@ -21,14 +21,13 @@ help:
 	@echo 'PYTHON=/path/to/python chooses the interpreter .venv is made with (3.11 or newer).'
 
 demo: $(INSTALLED)
-	$(BIN)/lstmcast train sample_data/shops_hourly.csv --target kwh --horizon 48 -m demo/model
+	$(BIN)/lstmcast train sample_data/shops_hourly.csv --target kwh -m demo/model
 	$(BIN)/lstmcast predict -m demo/model -o demo/forecasts.csv
-	$(BIN)/lstmcast detect-anomalies sample_data/shops_hourly.csv -m demo/model \
-	  -o demo/anomalies.csv --events demo/events.csv
-	$(BIN)/lstmcast plot demo/forecasts.csv --history sample_data/shops_hourly.csv -o demo/forecasts.png
-	$(BIN)/lstmcast plot demo/anomalies.csv -o demo/anomalies.png
+	$(BIN)/lstmcast detect-anomalies -m demo/model -o demo/anomalies.csv --events demo/events.csv
+	$(BIN)/lstmcast plot demo/forecasts.csv -o demo/forecasts.html
+	$(BIN)/lstmcast plot demo/anomalies.csv -o demo/anomalies.html
 	@echo
-	@echo 'The charts are demo/forecasts.png and demo/anomalies.png. Beside them lie their CSV files and the model.'
+	@echo 'Open demo/forecasts.html and demo/anomalies.html in a browser. Beside them lie their CSV files and the model.'
 
 test: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"

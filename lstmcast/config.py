@@ -119,7 +119,7 @@ class TrainingSettings(Frozen):
     early_stop: int | None = Field(None, ge=1, description="evaluations without improvement before stopping")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="seed of every random choice")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
-    threads: int | None = Field(None, ge=1, description="CPU threads (default: all cores)")
+    threads: int | None = Field(None, ge=1, description="CPU threads (default 1)")
     checkpoint_steps: int = Field(200, ge=1, description="steps between checkpoints and validations")
 
 
@@ -127,7 +127,7 @@ class DetectionSettings(Frozen):
     """When an error is an anomaly."""
 
     budget: str | None = Field(
-        None, description="alarms a series may raise (default 1/month; 1/1000rows where time is a number)"
+        None, description="alarms a series may raise (default 1/month; 1/1000rows without daily or finer times)"
     )
     threshold: float | None = Field(None, gt=0, description="fixed score threshold instead of the budget")
     direction: Literal["both", "up", "down"] = Field("both", description="which side counts")
@@ -204,7 +204,12 @@ def assignment(text: str) -> tuple[str, str, Any]:
     section, dot, key = name.strip().partition(".")
     if not (equals and dot and key):
         raise UsageError(f"--set {text!r} is not SECTION.KEY=VALUE", remedy="write for example --set training.ema=0.99")
-    return section, key, yaml.safe_load(raw)
+    try:
+        return section, key, yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"--set {text!r}: the value is not valid YAML", remedy="put it in quotes: --set 'reader.decimal=\",\"'"
+        ) from error
 
 
 def _sections() -> list[str]:

@@ -120,7 +120,7 @@ def test_predict_hands_over_reader_flags_but_not_the_settings_file(fake: Fake) -
     assert seen["threads"] == 3
 
 
-def test_detect_uses_the_default_model_only_where_there_is_one(fake: Fake) -> None:
+def test_detect_uses_the_default_model_only_where_no_data_are_named(fake: Fake) -> None:
     seen = fake("detect", "detect_anomalies")
     assert run(["detect-anomalies", "a.csv", "--budget", "1/week", "--fail-on-anomaly"]) == 0
     assert (seen["model"], seen["fail_on_anomaly"]) == (None, True)
@@ -128,6 +128,8 @@ def test_detect_uses_the_default_model_only_where_there_is_one(fake: Fake) -> No
     assert seen["settings"].detection.budget == "1/week"
     Path("lstmcast-model").mkdir()
     assert run(["detect-anomalies", "a.csv"]) == 0
+    assert seen["model"] is None
+    assert run(["detect-anomalies"]) == 0
     assert seen["model"] == Path("lstmcast-model")
 
 

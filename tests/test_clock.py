@@ -164,7 +164,7 @@ def test_month_ends_stay_month_ends_and_other_days_come_back_after_february() ->
 def _texts(frequency: Frequency | str, start: str, rows: int) -> list[str]:
     found = Frequency.from_alias(frequency) if isinstance(frequency, str) else frequency
     times = found.advance(instants(start), np.arange(rows))
-    return np.datetime_as_string(times.view("datetime64[ns]"), unit="D").tolist()
+    return [str(text) for text in np.datetime_as_string(times.view("datetime64[ns]"), unit="D")]
 
 
 ALIASES = ("1", "5", "h", "15min", "30s", "D", "2D", "W", "B", "MS", "ME", "QS", "QE", "YS", "6h", "250ms")

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lstmcast.config import ReaderSettings
 from lstmcast.data.panel import Panel
-from lstmcast.data.reader import Reading, examine, read
+from lstmcast.data.reader import Examination, Reading, examine, read
 from lstmcast.data.schema import Schema
 from lstmcast.errors import DataError, UsageError
 from lstmcast.outcome import Notice, Report
@@ -37,12 +38,18 @@ def daily(values: Sequence[object], *, head: str = "ds,y", start: str = "2024-01
     return head + "\n" + "".join(f"{first + timedelta(n)},{value}\n" for n, value in enumerate(values))
 
 
-def panel_of(reading: Reading) -> Panel:
+def panel_of(reading: Reading | Examination) -> Panel:
     assert reading.panel is not None, reading.findings
     return reading.panel
 
 
-def codes(reading: Reading) -> set[str]:
+def rows_of(reading: Reading | Examination) -> NDArray[np.int64]:
+    read_ = reading.reading if isinstance(reading, Examination) else reading
+    assert read_ is not None
+    return read_.panel_row
+
+
+def codes(reading: Reading | Examination) -> set[str]:
     return {finding.code for finding in reading.findings}
 
 
@@ -54,7 +61,7 @@ def test_a_long_file_becomes_one_segment_per_series(tmp_path: Path) -> None:
     assert panel.offsets.tolist() == [0, 3, 5]
     assert panel.start.tolist() == [1, 5]
     assert panel.values[:, 0].tolist() == [10, 11, 12, 1.5, 2.5]
-    assert reading.panel_row.tolist() == [0, 1, 3, 2, 4]
+    assert rows_of(reading).tolist() == [0, 1, 3, 2, 4]
     assert panel.times(np.arange(5)).tolist() == [1, 2, 3, 5, 6]
 
 
@@ -156,7 +163,7 @@ def test_each_column_of_a_wide_file_is_a_series(tmp_path: Path) -> None:
     assert panel.ids == ("north", "south")
     assert panel.offsets.tolist() == [0, 3, 5]
     assert panel.values[:, 0].tolist() == [1, 2, 3, 5, 6]
-    assert reading.panel_row.reshape(3, 2).tolist() == [[0, -1], [1, 3], [2, 4]]
+    assert rows_of(reading).reshape(3, 2).tolist() == [[0, -1], [1, 3], [2, 4]]
 
 
 def test_several_targets_are_forecast_together(tmp_path: Path) -> None:
@@ -179,6 +186,42 @@ def test_two_columns_of_times_are_not_chosen_between(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="opened, closed all hold times") as caught:
         read([write(tmp_path, text)], settings())
     assert caught.value.remedy == "name one: --time-col opened"
+
+
+@pytest.mark.parametrize(
+    ("text", "match", "remedy"),
+    [
+        ("year,month,y\n" + "".join(f"2024,{n},{n}\n" for n in range(1, 13)), "spread over the columns", "one column"),
+        (
+            "date,hour,y\n" + "".join(f"2024-01-0{1 + n // 24},{n % 24},{n}\n" for n in range(48)),
+            "'hour' tells them apart",
+            "write date, hour into one column",
+        ),
+        ("Sales of 2024\n\nds;y\n" + "".join(f"{n};{n}\n" for n in range(9)), "has 2 cells, not 1", "--skip-rows 2"),
+        ('"ds","y","z"\n"1","2","3"\n"2","3"\n"3","4","5"\n', "line 3 has 2 cells, not 3", "correct these lines"),
+        ("ds,y\n1,2\n2,3\nTotal,5\n", "line 4: 'Total' is not a time", "correct these rows"),
+    ],
+)
+def test_a_table_that_is_none_yet_is_answered_with_what_to_do(
+    tmp_path: Path, text: str, match: str, remedy: str
+) -> None:
+    with pytest.raises(DataError, match=match) as caught:
+        read([write(tmp_path, text)], settings())
+    assert remedy in caught.value.remedy
+
+
+def test_quoted_cells_may_hold_commas_and_line_breaks(tmp_path: Path) -> None:
+    rows = "".join(f'"{n}","{n * 2}","a, ""b""\nc"\n' for n in range(1, 9))
+    assert panel_of(read([write(tmp_path, '"ds","y","note"\n' + rows)], settings())).values[:, 0].tolist() == [
+        *range(2, 18, 2)
+    ]
+    reading = examine([write(tmp_path, '"ds","y","note"\n' + rows + '"9","x","d"\n')], settings())
+    assert [finding.example_line for finding in reading.findings] == [18]
+
+
+def test_names_of_series_may_mix_numbers_and_words(tmp_path: Path) -> None:
+    text = "ds,branch,y\n" + "".join(f"{n},{k},{n * 2}\n" for n in range(9) for k in ("007", "12", "North"))
+    assert panel_of(read([write(tmp_path, text)], settings())).ids == ("007", "12", "North")
 
 
 def test_weekdays_beside_numbers_are_no_time(tmp_path: Path) -> None:
@@ -244,7 +287,7 @@ def test_rows_of_one_time_are_merged_on_request(tmp_path: Path, how: str, merged
     path = write(tmp_path, "ds,y\n1,1\n2,2\n2,7\n3,3\n4,4\n")
     reading = examine([path], settings(duplicates=how))
     assert panel_of(reading).values[:, 0].tolist() == [1, merged, 3, 4]
-    assert reading.panel_row.tolist() == [0, 1, 1, 2, 3]
+    assert rows_of(reading).tolist() == [0, 1, 1, 2, 3]
     assert "same-time" in codes(reading)
 
 
@@ -262,7 +305,7 @@ def test_rows_between_two_steps_are_never_dropped_silently(tmp_path: Path) -> No
 def test_a_series_without_values_is_left_out_and_named(tmp_path: Path) -> None:
     reading = examine([write(tmp_path, "unique_id,ds,y\nA,1,\nA,2,\nB,1,5\nB,2,6\n")], settings())
     assert panel_of(reading).ids == ("B",)
-    assert reading.panel_row.tolist() == [-1, -1, 0, 1]
+    assert rows_of(reading).tolist() == [-1, -1, 0, 1]
     (finding,) = [finding for finding in reading.findings if finding.code == "empty-series"]
     assert (finding.unique_id, finding.severity) == ("A", "warning")
 
@@ -335,8 +378,7 @@ GERMAN = "Tag;Laden;Umsatz\n" + "".join(f"0{n}.03.2024;{k};{n},5\n" for n in ran
 
 def test_tomorrows_file_is_read_as_todays_was(tmp_path: Path) -> None:
     today = read([write(tmp_path, GERMAN)], settings())
-    assert today.schema is not None
-    schema = Schema.model_validate_json(today.schema.model_dump_json())
+    schema = Schema.model_validate_json(today.panel.schema.model_dump_json())
     # alone, these rows would be month first, with a decimal point, of one series
     tomorrow = "Laden;Umsatz;Tag;neu\nB;1,5;10.03.2024;x\nB;2,5;11.03.2024;x\n"
     reading = read([write(tmp_path, tomorrow)], settings(), schema=schema)
@@ -348,13 +390,13 @@ def test_tomorrows_file_is_read_as_todays_was(tmp_path: Path) -> None:
 
 
 def test_a_single_row_is_enough_where_the_schema_is_known(tmp_path: Path) -> None:
-    schema = read([write(tmp_path, GERMAN)], settings()).schema
+    schema = read([write(tmp_path, GERMAN)], settings()).panel.schema
     panel = panel_of(read([write(tmp_path, "Tag;Laden;Umsatz\n10.03.2024;B;1,5\n")], settings(), schema=schema))
     assert panel.values.tolist() == [[1.5]]
 
 
 def test_a_column_that_is_gone_tomorrow_is_named_with_the_nearest(tmp_path: Path) -> None:
-    schema = read([write(tmp_path, GERMAN)], settings()).schema
+    schema = read([write(tmp_path, GERMAN)], settings()).panel.schema
     with pytest.raises(DataError, match="no column called 'Umsatz'") as caught:
         read([write(tmp_path, GERMAN.replace("Umsatz", "Umsaetze"))], settings(), schema=schema)
     assert "Umsaetze" in caught.value.remedy
@@ -366,7 +408,7 @@ def test_a_column_that_is_gone_tomorrow_is_named_with_the_nearest(tmp_path: Path
 )
 def test_a_setting_that_contradicts_the_schema_is_refused(tmp_path: Path, contradiction: dict[str, Any]) -> None:
     path = write(tmp_path, GERMAN)
-    schema = read([path], settings()).schema
+    schema = read([path], settings()).panel.schema
     with pytest.raises(UsageError, match=f"reader.{next(iter(contradiction))} is "):
         read([path], settings(**contradiction), schema=schema)
     assert read([path], settings(decimal=",", freq="D", duplicates="error"), schema=schema).panel is not None

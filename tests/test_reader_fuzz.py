@@ -85,7 +85,7 @@ def test_any_bytes_give_a_reading_or_an_error_with_a_remedy(path: Path, data: by
         assert all(finding.fix for finding in errors)
         return
     panel, schema = reading.panel, reading.panel.schema
-    assert len(reading.panel_row) == reading.rows * (len(schema.targets) if schema.wide else 1)
+    assert len(reading.reading.panel_row) == reading.rows * (len(schema.targets) if schema.wide else 1)
     assert panel.observed[panel.offsets[:-1]].any(axis=1).all()
     assert panel.observed[panel.ends - 1].any(axis=1).all()
     assert np.isfinite(panel.values).all()
@@ -94,4 +94,4 @@ def test_any_bytes_give_a_reading_or_an_error_with_a_remedy(path: Path, data: by
     again = examine([str(path)], ReaderSettings(), schema=schema)
     assert again.panel is not None
     assert (again.panel.values == panel.values).all()
-    assert (again.panel_row == reading.panel_row).all()
+    assert (again.reading.panel_row == reading.reading.panel_row).all()

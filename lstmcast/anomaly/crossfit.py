@@ -30,9 +30,13 @@ _BLOCK = 4096  # cutoffs forecast at once: bounds memory
 Rows = NDArray[np.bool_]
 
 
-def distances(season: int) -> tuple[int, ...]:
-    """How many rows before a value it is forecast: one, a few, and a good part of the season."""
-    return (1, 6, 24) if season >= 24 or season <= 1 else tuple(sorted({1, -(-season // 4), -(-season // 2)}))
+def distances(season: int, length: int) -> tuple[int, ...]:
+    """How many rows before a value it is forecast: one, a few, and a good part of the season.
+
+    None is above a twentieth of ``length``, the rows of a typical series: half of them must be enough to train on.
+    """
+    wanted = (1, 6, 24) if season >= 24 else (1, -(-season // 4), -(-season // 2))
+    return tuple(sorted({1, *(back for back in wanted if back <= length // 20)}))
 
 
 def out_of_sample(
@@ -156,9 +160,18 @@ def _middle(panel: Panel) -> NDArray[np.int64]:
 
 
 def _quick(settings: Settings, *, horizon: int) -> Settings:
-    """Settings for scoring: the horizon of the farthest distance, few steps, and quantiles to measure surprise by."""
+    """Settings for scoring: the horizon of the farthest distance, few steps, and quantiles to measure surprise by.
+
+    No base unless it was asked for: an anomaly would come back in it a season later and raise a second alarm.
+    """
     network = settings.network.model_copy(
-        update={"horizon": horizon, "loss": "quantile", "hidden": settings.network.hidden or 32, "levels": (80.0, 95.0)}
+        update={
+            "horizon": horizon,
+            "loss": "quantile",
+            "hidden": settings.network.hidden or 32,
+            "base": settings.network.base or "none",
+            "levels": (80.0, 95.0),
+        }
     )
     training = settings.training.model_copy(
         update={"max_steps": settings.training.max_steps or _STEPS, "early_stop": None}

@@ -53,9 +53,9 @@ class Call:
         return getattr(section, name) if name in section.model_fields_set else None
 
     @staticmethod
-    def model_if_any(folder: Path | None) -> Path | None:
-        """The model folder asked for, else the default one if it is there."""
-        return folder or (MODEL_FOLDER if MODEL_FOLDER.is_dir() else None)
+    def model_for(folder: Path | None, data: list[str] | None) -> Path | None:
+        """The model folder asked for; where no data are given either, the default one if it is there."""
+        return folder or (MODEL_FOLDER if not data and MODEL_FOLDER.is_dir() else None)
 
     def _resolve(self, layers: list[tuple[str, Mapping[str, Any]]]) -> Settings:
         from lstmcast.config import resolve
@@ -80,16 +80,9 @@ class Call:
 
 
 def _assigned(text: str) -> tuple[str, Mapping[str, Any]]:
-    import yaml
-
     from lstmcast.config import assignment
 
-    try:
-        section, key, value = assignment(text)
-    except yaml.YAMLError as error:
-        raise UsageError(
-            f"--set {text!r}: the value is not valid YAML", remedy="put it in quotes: --set 'reader.decimal=\",\"'"
-        ) from error
+    section, key, value = assignment(text)
     return "--set", {section: {key: value}}
 
 

@@ -168,11 +168,11 @@ def infer_clock(
         return _asked(stripped, settings), []
     if settings.epoch_unit:
         return _epoch_clock(settings.epoch_unit, stripped, tz), []
-    numeric = [_NUMBER.fullmatch(text) is not None for text in stripped[:1000]]
-    if all(numeric) and all(_NUMBER.fullmatch(text) for text in stripped):
-        return _numeric_clock(stripped, column=column, tz=tz)
-    first = stripped[numeric.index(False)] if False in numeric else stripped[0]
-    return _styled_clock(stripped, str(first), column=column, settings=settings, lines=lines)
+    numeric = np.array([_NUMBER.fullmatch(text) is not None for text in stripped], bool)
+    if numeric.mean() > 0.5:  # the others are then named one by one by ``parse``
+        return _numeric_clock(stripped[numeric], column=column, tz=tz)
+    known = (str(text) for text in stripped if styles.recognise(text, day_first=True))
+    return _styled_clock(stripped, next(known, str(stripped[0])), column=column, settings=settings, lines=lines)
 
 
 def _asked(texts: NDArray[np.object_], settings: ReaderSettings) -> Clock:

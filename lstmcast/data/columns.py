@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ _TIMES = (
     *(*_SURE_TIMES, "utc", "utc_time", "fecha", "data_ora"),
     *("zeit", "zeitstempel", "day", "tag", "week", "month", "monat", "quarter", "period", "year", "jahr", "t", "step"),
 )
+_PARTS = ("year", "jahr", "quarter", "month", "monat", "week", "day", "tag", "hour", "stunde", "minute")
 _IDS = ("unique_id", "series_id", "item_id", "series", "id")
 _WEAK_IDS = (
     *("sku", "store", "item", "product", "article", "shop", "symbol", "ticker", "sensor", "device", "meter", "site"),
@@ -36,7 +37,7 @@ _TARGETS = ("y", "target", "value", "values")
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """What each column is for; ``notes`` say what was inferred and ``ignored`` names the columns left out."""
+    """What each column is for; ``notes`` say what was inferred and what is left out."""
 
     time: str | None
     id: str | None
@@ -44,7 +45,7 @@ class Roles:
     past: tuple[str, ...] = ()
     future: tuple[str, ...] = ()
     wide: bool = False
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def kinds(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, str]:
@@ -53,7 +54,7 @@ def kinds(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, str]
     for index, name in enumerate(names):
         cells = [row[index] for row in rows if len(row) > index]
         looks = [_look(cell) for cell in cells]
-        counts = {look: looks.count(look) for look in ("number", "time", "text")}
+        counts = {look: looks.count(look) for look in ("text", "time", "number")}
         best = max(counts, key=lambda look: counts[look])
         found[name] = best if counts[best] else "empty"
     return found
@@ -78,6 +79,13 @@ def pick_time(found: Mapping[str, str], settings: ReaderSettings) -> str | None:
     )
     likely = [name for name in named if found[name] in {"number", "time"}]
     likely = [name for name in likely if found[name] == "time"] or likely
+    parts = [name for name in likely if found[name] == "number" and name.strip().lower() in _PARTS]
+    if len(parts) > 1:
+        raise refuse(
+            "split-time",
+            f"the time is spread over the columns {_listed(parts)}",
+            fix="write it into one column, for example 2024-01, and name that with --time-col",
+        )
     if likely:
         return likely[0]
     dated = [name for name in free if found[name] == "time"]
@@ -177,7 +185,7 @@ def _pick_id(frame: pd.DataFrame, time: str | None, found: Mapping[str, str], se
                 return name
     if time is not None and not frame[time].duplicated().any():
         return None
-    candidates = [name for name in free if name.strip().lower() in _WEAK_IDS or found.get(name) == "text"]
+    candidates = [name for name in free if name.strip().lower() in _WEAK_IDS or _names_things(frame, name, found)]
     if time is None:
         candidates = [name for name in candidates if name.strip().lower() in _WEAK_IDS]
     separating = [name for name in candidates if _separates(frame, time, name)]
@@ -190,6 +198,14 @@ def _pick_id(frame: pd.DataFrame, time: str | None, found: Mapping[str, str], se
     return separating[0] if separating else None
 
 
+def _names_things(frame: pd.DataFrame, name: str, found: Mapping[str, str]) -> bool:
+    """Texts, or numbers among which there are texts (shops 7, 12 and B) that come back again and again."""
+    if found.get(name) == "text":
+        return True
+    mixed = found.get(name) == "number" and not is_number(frame[name]) and name.strip().lower() not in _TARGETS
+    return mixed and frame[name].nunique() * 2 <= len(frame)
+
+
 def _separates(frame: pd.DataFrame, time: str | None, name: str) -> bool:
     """Whether the rows of each value of ``name`` have times of their own (up to rows repeated in full)."""
     if frame[name].nunique() >= len(frame):
@@ -197,14 +213,16 @@ def _separates(frame: pd.DataFrame, time: str | None, name: str) -> bool:
     return time is None or not frame.drop_duplicates().duplicated([name, time]).any()
 
 
-def separating(frame: pd.DataFrame, roles: Roles) -> str | None:
-    """Another column that would tell rows of the same time apart: the id column a person may have meant."""
+def separating(frame: pd.DataFrame, roles: Roles) -> tuple[str, str] | None:
+    """Another column that would tell rows of the same time apart, and what to do with it."""
     keys = [name for name in (roles.id, roles.time) if name is not None]
     for name in frame.columns:
         if name in {*keys, *roles.targets} or (is_number(frame[name]) and frame[name].nunique() > len(frame) // 2):
             continue
         if 1 < frame[name].nunique() < len(frame) and not frame.duplicated([*keys, name]).any():
-            return str(name)
+            if name.strip().lower() in _PARTS:
+                return name, f"write {_listed([*keys[-1:], name])} into one column, for example 2024-01-31 14:00"
+            return name, f"--id-col {_flag(name)}"
     return None
 
 

@@ -285,27 +285,32 @@ def _weigh(cell: str, *, decimals: dict[str, str], thousands: dict[str, str], do
 
 
 def _delimiter(lines: Sequence[str]) -> str:
-    scored = {delimiter: _score(lines, delimiter) for delimiter in DELIMITERS}
-    best = max(DELIMITERS, key=lambda delimiter: scored[delimiter])
-    if scored[best][0] <= 0:
-        lone_decimals = all(re.fullmatch(r"[+-]?\d+,\d+", line.strip()) for line in lines[1:])
-        return ";" if lone_decimals and len(lines) > 1 else ","
-    return best
+    for preamble in (False, True):
+        scores = {delimiter: _score(lines, delimiter, preamble=preamble) for delimiter in DELIMITERS}
+        best = max(DELIMITERS, key=lambda delimiter: scores[delimiter])
+        if scores[best] > 0:
+            return best
+        if len(lines) > 1 and all(re.fullmatch(r"[+-]?\d+,\d+", line.strip()) for line in lines[1:]):
+            return ";"
+    return ","
 
 
-def _score(lines: Sequence[str], delimiter: str) -> tuple[float, float]:
-    """(share of lines with the most common field count, share of cells free of other delimiters); 0 for one column."""
+def _score(lines: Sequence[str], delimiter: str, *, preamble: bool) -> float:
+    """Share of lines with the usual number of cells, times the share of cells free of other delimiters.
+
+    0 where that number is 1, and where the first line has a single cell unless there may be a ``preamble``.
+    """
     try:
         rows = list(csv.reader(lines, delimiter=delimiter))
     except csv.Error:
-        return 0.0, 0.0
+        return 0.0
     fields, lines_alike = Counter(len(row) for row in rows).most_common(1)[0]
-    if fields < 2 or (len(rows[0]) == 1 and len(rows) > 1):
-        return 0.0, 0.0
+    if fields < 2 or (len(rows[0]) == 1 and len(rows) > 1 and not preamble):
+        return 0.0
     others = set(DELIMITERS) - {delimiter, ","}
     parts = [cell for row in islice(rows, 50) for cell in row]
     clean = sum(not others & set(cell) for cell in parts) / len(parts)
-    return round(lines_alike / len(rows) * clean, 6), clean
+    return round(lines_alike / len(rows) * clean, 6)
 
 
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -13,9 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lstmcast.data.dialect import Dialect, cells
-from lstmcast.data.findings import Finding, refuse
+from lstmcast.data.findings import Finding, RefusedError, refuse
 
 NAMELESS = "column "
+
+_NEWLINE, _QUOTE = b'\n"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,20 @@ def split_header(text: str, dialect: Dialect, *, label: str) -> Body:
     return Body(names, "" if stop < 0 else text[stop + 1 :], line + 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the rows of a body are: ``width`` cells per row, ``lines`` int64 the 1-based line each row starts on.
+
+    ``blank`` are the rows without a character; ``data`` lacks a last line that was cut short.
+    """
+
+    data: bytes
+    width: int
+    lines: NDArray[np.int64]
+    blank: NDArray[np.int64]
+    findings: tuple[Finding, ...] = ()
+
+
 def load(
     body: Body, dialect: Dialect, *, label: str, as_text: Collection[str], whole_text: Collection[str]
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Finding]]:
@@ -61,46 +77,43 @@ def load(
     Columns in ``as_text`` are read as text, those in ``whole_text`` also keep spellings such as ``NA`` (ids); all
     others as numbers where every cell is one. Raises ``RefusedError`` for rows with more or fewer cells than columns.
     """
-    data = body.text.encode("utf-8")
-    width, blank, findings, data = _shape(data, body, dialect, label=label)
-    names = [*body.names, *(f"{NAMELESS}{index + 1}" for index in range(len(body.names), width))]
+    layout = _layout(body, dialect, label=label)
+    names = [*body.names, *(f"{NAMELESS}{index + 1}" for index in range(len(body.names), layout.width))]
     tokens = sorted(dialect.tokens())
     frame = _parsed(
-        data,
+        layout,
         dialect,
         label=label,
-        width=width,
         dtype={index: str for index, name in enumerate(names) if name in as_text or name in whole_text},
         na_values={index: tokens for index, name in enumerate(names) if name not in whole_text},
     )
     frame.columns = pd.Index(names)
-    lines = np.arange(len(frame), dtype=np.int64) + body.first_line
-    keep = _filled(frame, blank)
+    keep = _filled(frame, layout.blank)
     if not keep.any():
         raise refuse("no-rows", f"{label} has a header but no rows", fix="check the export that wrote it")
+    lines = layout.lines[: len(frame)]
     frame, lines = (frame, lines) if keep.all() else (frame[keep].reset_index(drop=True), lines[keep])
     empty = [name for name in names if name.startswith(NAMELESS) and frame[name].isna().all()]
-    return frame.drop(columns=empty), lines, findings
+    return frame.drop(columns=empty), lines, list(layout.findings)
 
 
 def spellings(
     body: Body, dialect: Dialect, *, label: str, names: Collection[str], lines: NDArray[np.int64]
 ) -> dict[str, int]:
-    """How often each spelling of a missing value occurs in the columns ``names``."""
+    """How often each spelling of a missing value occurs in the columns ``names`` on ``lines``."""
     places = [index for index, name in enumerate(body.names) if name in names]
-    width, _, _, data = _shape(body.text.encode("utf-8"), body, dialect, label=label)
-    cells = _parsed(data, dialect, label=label, width=width, dtype=dict.fromkeys(places, str), usecols=places)
-    kept = cells.iloc[lines - body.first_line].to_numpy(object).ravel()
+    layout = _layout(body, dialect, label=label)
+    cells = _parsed(layout, dialect, label=label, dtype=dict.fromkeys(places, str), usecols=places)
+    kept = cells[np.isin(layout.lines[: len(cells)], lines)].to_numpy(object).ravel()
     counts = pd.Series(kept).str.strip().value_counts()
     return {str(token): int(count) for token, count in counts.items() if token in dialect.tokens()}
 
 
 def _parsed(
-    data: bytes,
+    layout: Layout,
     dialect: Dialect,
     *,
     label: str,
-    width: int,
     dtype: dict[int, type[str]],
     na_values: Mapping[Any, list[str]] | None = None,
     usecols: list[int] | None = None,
@@ -108,11 +121,11 @@ def _parsed(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                BytesIO(data),
+            frame = pd.read_csv(
+                BytesIO(layout.data),
                 sep=dialect.delimiter,
                 header=None,
-                names=list(range(width)),
+                names=list(range(layout.width)),
                 usecols=usecols,
                 dtype=dtype,
                 keep_default_na=False,
@@ -125,72 +138,101 @@ def _parsed(
                 low_memory=False,
                 encoding="utf-8",
             )
-    except (
-        pd.errors.ParserError,
-        pd.errors.ParserWarning,
-        pd.errors.EmptyDataError,
-        ValueError,
-        OverflowError,
-    ) as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:
         reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
-        raise refuse(
-            "not-csv", f"{label} is not a table: {reason}", fix="check its quotes and its --delimiter"
-        ) from error
+        raise _no_table(label, reason) from error
+    if len(frame) > len(layout.lines):
+        raise _no_table(label, "its quotes do not match")
+    return frame
 
 
-def _shape(
-    data: bytes, body: Body, dialect: Dialect, *, label: str
-) -> tuple[int, NDArray[np.int64], list[Finding], bytes]:
-    """Cells per row, the blank lines, findings, and the data without a last line that was cut short."""
-    expected = len(body.names)
-    blank = np.zeros(0, np.int64)
-    if b'"' in data:
-        return expected, blank, [], data
+def _no_table(label: str, reason: str) -> RefusedError:
+    return refuse("not-csv", f"{label} is not a table: {reason}", fix="check its quotes and its --delimiter")
+
+
+def _layout(body: Body, dialect: Dialect, *, label: str) -> Layout:
+    """Find the rows and count their cells. Raises ``RefusedError`` naming the first row with another number."""
+    data = body.text.encode("utf-8")
+    width = len(body.names)
+    mark = dialect.delimiter.encode("utf-8")
     buffer = np.frombuffer(data, np.uint8)
-    stops = np.flatnonzero(buffer == 10)
-    if not data.endswith(b"\n"):
-        stops = np.append(stops, len(data))
+    newlines = np.flatnonzero(buffer == _NEWLINE)
+    quotes = np.flatnonzero(buffer == _QUOTE)
+    if len(mark) > 1 or not _are_paired(buffer, quotes, mark):
+        # whoever reads this knows where the cells end; then lines are counted as if no cell had a line break
+        return Layout(data, width, np.arange(len(newlines) + 1) + body.first_line, np.zeros(0, np.int64))
+    stops = _unquoted(newlines, quotes)
+    stops = stops if data.endswith(b"\n") else np.append(stops, len(data))
     starts = np.concatenate([[0], stops[:-1] + 1])
-    marks = np.flatnonzero(buffer == ord(dialect.delimiter)) if ord(dialect.delimiter) < 128 else None
+    lines = np.searchsorted(newlines, starts) + body.first_line
+    marks = _unquoted(np.flatnonzero(buffer == mark[0]), quotes)
+    cells = np.searchsorted(marks, stops) - np.searchsorted(marks, starts) + 1
     blank = np.flatnonzero(stops == starts)
-    if marks is None:
-        return expected, blank, [], data
-    fields = np.searchsorted(marks, stops) - np.searchsorted(marks, starts) + 1
-    fields[blank] = expected
-    odd = np.flatnonzero(fields != expected)
-    spaces = np.array([not data[starts[line] : stops[line]].strip() for line in odd[:10_000]], bool)
-    blank = np.concatenate([blank, odd[: len(spaces)][spaces]]).astype(np.int64)
-    odd = np.concatenate([odd[: len(spaces)][~spaces], odd[len(spaces) :]])
+    cells[blank] = width
+    layout = Layout(data, width, lines, blank)
+    odd = np.flatnonzero(cells != width)
     if not odd.size:
-        return expected, blank, [], data
-    if odd.size == stops.size - blank.size and (fields[odd] == expected + 1).all():
-        ends = buffer[stops[odd] - 1]
-        if (ends == ord(dialect.delimiter)).all():
-            return expected + 1, blank, [], data
+        return layout
+    if (
+        odd.size == len(stops) - len(blank)
+        and (cells[odd] == width + 1).all()
+        and (buffer[stops[odd] - 1] == mark[0]).all()
+    ):
+        return replace(layout, width=width + 1)
+    odd = odd[[bool(data[start:stop].strip()) for start, stop in zip(starts[odd], stops[odd], strict=True)]]
+    if not odd.size:
+        return layout
     first = int(odd[0])
-    line = body.first_line + first
-    if odd.size == 1 and first == stops.size - 1 and not data.endswith(b"\n") and fields[first] < expected and first:
-        finding = Finding(
-            "truncated-line",
-            "warning",
-            f"{label} line {line}, the last, is cut short ({int(fields[first])} of {expected} cells); it is left out",
-            example_line=line,
-            fix="read the file again when it is complete",
-        )
-        return expected, blank, [finding], data[: starts[first]]
-    raise refuse(
+    cut_short = odd.size == 1 and first == len(stops) - 1 > 0 and cells[first] < width and not data.endswith(b"\n")
+    if not cut_short:
+        raise _ragged(odd, cells, lines, body, label=label)
+    finding = Finding(
+        "truncated-line",
+        "warning",
+        f"{label} line {lines[first]}, the last, is cut short ({cells[first]} of {width} cells); it is left out",
+        example_line=int(lines[first]),
+        fix="read the file again when it is complete",
+    )
+    return replace(layout, data=data[: starts[first]], lines=lines[:first], findings=(finding,))
+
+
+def _ragged(
+    odd: NDArray[np.int64], cells: NDArray[np.int64], lines: NDArray[np.int64], body: Body, *, label: str
+) -> RefusedError:
+    first, width = int(odd[0]), len(body.names)
+    line, count = int(lines[first]), int(cells[first])
+    fix = "correct these lines, or name the separator with --delimiter"
+    if width == 1 and odd.size * 2 > len(cells):
+        fix = f"if the names of the columns are on line {line}: --skip-rows {line - 1}"
+    return refuse(
         "ragged-rows",
-        f"{label} line {line} has {int(fields[first])} cells, not {expected}"
-        + (f"; so have {odd.size - 1} more lines another number" if odd.size > 1 else ""),
-        fix="correct these lines, or name the separator with --delimiter",
+        f"{label} line {line} has {count} cell{'s' if count > 1 else ''}, not {width}"
+        + (f"; {odd.size - 1} more lines have another number too" if odd.size > 1 else ""),
+        fix=fix,
         line=line,
     )
+
+
+def _unquoted(places: NDArray[np.int64], quotes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return places[np.searchsorted(quotes, places) % 2 == 0] if quotes.size else places
+
+
+def _are_paired(buffer: NDArray[np.uint8], quotes: NDArray[np.int64], mark: bytes) -> bool:
+    """Whether every quote stands at the edge of a cell or beside another, so that they open and close in turn."""
+    if quotes.size % 2:
+        return False
+    if not quotes.size:
+        return True
+    edges = np.frombuffer(b'\n" ' + mark, np.uint8)
+    framed = np.concatenate([[_NEWLINE], buffer, [_NEWLINE]])
+    return bool((np.isin(framed[quotes], edges) | np.isin(framed[quotes + 2], edges)).all())
 
 
 def _filled(frame: pd.DataFrame, blank: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Rows to keep: blank lines go, but in a single column a blank between values is a missing value."""
     keep = np.ones(len(frame), bool)
-    suspects = np.flatnonzero(frame.iloc[:, 0].isna().to_numpy() | (frame.iloc[:, 0] == "").to_numpy())
+    first = frame.iloc[:, 0]
+    suspects = np.flatnonzero(first.isna().to_numpy() | (first == "").to_numpy())
     if frame.shape[1] > 1:
         empty = frame.iloc[suspects].isna() | (frame.iloc[suspects] == "")
         keep[suspects[empty.to_numpy().all(axis=1)]] = False

@@ -33,20 +33,37 @@ Loaded = tuple[pd.DataFrame, Times, list[Finding]]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What came of reading.
+    """What was read, and how.
 
-    ``panel`` is None where a finding of severity error stood in the way, ``schema`` where it did so before every
-    reading decision was made. ``fingerprint`` is the sha256
-    of the bytes read, ``rows`` the number of input rows. ``panel_row`` int64 (rows,), of a wide file (rows · targets,)
-    row by row: the flat panel row of each, in the order of the file, -1 where it was left out.
+    ``fingerprint`` is the sha256 of the bytes read, ``rows`` the number of input rows. ``panel_row`` int64 (rows,), of
+    a wide file (rows · targets,) row by row: the flat panel row of each, in the order of the file, -1 where it was left
+    out.
     """
 
-    panel: Panel | None
+    panel: Panel
     findings: tuple[Finding, ...]
     fingerprint: str
     rows: int
     panel_row: Times
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What came of looking at data that may not be usable.
+
+    ``reading`` is None where a finding of severity error stood in the way, ``schema`` where it did so before every
+    reading decision was made. The others as in ``Reading``.
+    """
+
+    reading: Reading | None
+    findings: tuple[Finding, ...]
+    fingerprint: str
+    rows: int
     schema: Schema | None
+
+    @property
+    def panel(self) -> Panel | None:
+        return self.reading.panel if self.reading else None
 
 
 @dataclass(slots=True)
@@ -57,6 +74,7 @@ class _Journey:
     stored: Schema | None
     on_progress: OnProgress
     findings: list[Finding] = field(default_factory=list)
+    future: str | None = None
     fingerprint: str = ""
     rows: int = 0
     schema: Schema | None = None
@@ -79,18 +97,20 @@ def read(
     settings: ReaderSettings,
     *,
     schema: Schema | None = None,
+    future: str | None = None,
     on_progress: OnProgress = silent,
 ) -> Reading:
     """Like ``examine``, but the panel is there: raises ``DataError`` for the first finding of severity error.
 
     Warnings and other findings go to ``on_progress``.
     """
-    reading = examine(sources, settings, schema=schema, on_progress=on_progress)
-    for finding in reading.findings:
-        if finding.severity == "error":
-            raise RefusedError(finding)
-        on_progress(Notice(finding.message, level="warning" if finding.severity == "warning" else "info"))
-    return reading
+    examined = examine(sources, settings, schema=schema, future=future, on_progress=on_progress)
+    for finding in examined.findings:
+        if finding.severity != "error":
+            on_progress(Notice(finding.message, level="warning" if finding.severity == "warning" else "info"))
+    if examined.reading is None:
+        raise RefusedError(next(finding for finding in examined.findings if finding.severity == "error"))
+    return examined.reading
 
 
 def examine(
@@ -98,36 +118,43 @@ def examine(
     settings: ReaderSettings,
     *,
     schema: Schema | None = None,
+    future: str | None = None,
     on_progress: OnProgress = silent,
-) -> Reading:
+) -> Examination:
     """Read ``sources`` (paths, globs, ``-``), infer what ``settings`` leave open, and collect what was found.
 
-    With a stored ``schema`` nothing is inferred. Raises ``UsageError`` for settings that contradict each other or the
+    With a stored ``schema`` nothing is inferred. ``future`` is a file of rows that continue those series: covariates
+    known ahead, targets empty. Raises ``UsageError`` for settings that contradict each other or the
     schema; data that cannot be used end up as findings of severity error.
     """
     if schema is not None:
         refuse_contradictions(settings, schema)
-    journey = _Journey(settings, schema, on_progress)
-    panel, place = None, np.zeros(0, np.int64)
+    journey = _Journey(settings, schema, on_progress, future=future)
+    reading = None
     try:
         panel, place = _panel(sources, journey)
+        if not any(finding.severity == "error" for finding in journey.findings):
+            reading = Reading(panel, tuple(journey.findings), journey.fingerprint, journey.rows, place)
     except RefusedError as error:
         journey.findings.append(error.finding)
     except _StopError:
         pass
-    return Reading(panel, tuple(journey.findings), journey.fingerprint, journey.rows, place, journey.schema)
+    return Examination(reading, tuple(journey.findings), journey.fingerprint, journey.rows, journey.schema)
 
 
 def _panel(sources: Sequence[str], journey: _Journey) -> tuple[Panel, Times]:
-    opened, journey.fingerprint = open_sources(sources)
+    """The panel and ``Reading.panel_row``."""
+    opened, journey.fingerprint = open_sources([*sources, *([journey.future] if journey.future else [])])
     frame, lines, origin, dialect, roles = _table(opened, journey)
+    if journey.future and roles.id is None and len(opened) == 2:
+        origin = np.zeros_like(origin)  # the future rows of the only series
+        opened = opened[:1]
     ids, codes = _series(frame, roles, opened, origin, lines)
     targets, covariates = _values(frame, roles, dialect, lines, journey)
     clock = journey.stored.clock if journey.stored else _clock(frame, roles, lines, journey)
     times = _times(frame, roles, clock, codes, lines)
     journey.stop_on_errors()
-    rows = Rows(ids, codes, times, targets, covariates, lines, np.arange(len(frame)))
-    rows, found = in_order(rows, clock)
+    rows, found = in_order(Rows(ids, codes, times, targets, covariates, lines, np.arange(len(frame))), clock)
     journey.findings += found
     frequency = _frequency(rows, clock, journey)
     schema = journey.schema = journey.stored or _schema(roles, dialect, clock, frequency, journey)
@@ -142,22 +169,26 @@ def _panel(sources: Sequence[str], journey: _Journey) -> tuple[Panel, Times]:
     )
     journey.findings += found
     journey.stop_on_errors()
-    if schema.wide:
-        kept = _unpivoted(kept, roles)
-    laid, covered, found = survey.with_values(kept)
+    panel, place = _laid(_unpivoted(kept, roles) if schema.wide else kept, schema, journey)
+    return panel, _by_input_row(place, rows, group, width=len(roles.targets) if schema.wide else 1)
+
+
+def _laid(rows: Rows, schema: Schema, journey: _Journey) -> tuple[Panel, Times]:
+    """The panel of sorted, distinct rows on their grid, and the flat panel row of each, -1 where left out."""
+    valued, places, found = survey.with_values(rows)
     journey.findings += found
     journey.stop_on_errors()
-    journey.findings += survey.gaps(laid, schema)
-    journey.findings += survey.sparse(laid, schema)
+    journey.findings += survey.gaps(valued, schema)
+    journey.findings += survey.sparse(valued, schema)
     journey.stop_on_errors()
     panel, place = build(
-        laid.ids, laid.codes, laid.times, targets=laid.targets, covariates=laid.covariates, schema=schema
+        valued.ids, valued.codes, valued.times, targets=valued.targets, covariates=valued.covariates, schema=schema
     )
-    journey.findings += survey.trailing(laid, panel, place)
-    journey.findings += survey.series(laid, schema)
-    everywhere = np.full(len(kept.codes), -1)
-    everywhere[covered] = place
-    return panel, _by_input_row(everywhere, rows, group, width=len(roles.targets) if schema.wide else 1)
+    journey.findings += survey.trailing(valued, panel, place)
+    journey.findings += survey.series(valued, schema)
+    everywhere = np.full(len(rows.codes), -1)
+    everywhere[places] = place
+    return panel, everywhere
 
 
 def _by_input_row(place: Times, rows: Rows, group: Times, *, width: int) -> Times:
@@ -171,13 +202,50 @@ def _by_input_row(place: Times, rows: Rows, group: Times, *, width: int) -> Time
 def _table(opened: list[Source], journey: _Journey) -> tuple[pd.DataFrame, Times, Times, Dialect, Roles]:
     """All rows of all sources, the line and source of each, how they are written, and the roles of the columns."""
     settings, stored = journey.settings, journey.stored
+    dialect, bodies, sample = _bodies(opened, settings, stored)
+    if stored:
+        found, time = {}, stored.time_col
+        texts, ids = {name for name in (stored.time_col,) if name}, {name for name in (stored.id_col,) if name}
+    else:
+        found = columns.kinds(bodies[0].names, sample)
+        time = columns.pick_time(found, settings)
+        texts, ids = columns.as_text(found, time, settings)
+
+    def tables(written: Dialect) -> list[Loaded]:
+        return [
+            load(body, written, label=source.label, as_text=texts, whole_text=ids)
+            for source, body in zip(opened, bodies, strict=True)
+        ]
+
+    loaded = tables(dialect)
+    numeric = [name for name, look in found.items() if look == "number" and name not in texts | ids]
+    if odd_cells := _no_numbers(loaded, numeric):
+        mended = remarked(dialect, odd_cells, settings)
+        loaded = loaded if mended.decimal == dialect.decimal else tables(mended)
+        dialect = mended
+    journey.findings += [finding for _, _, findings in loaded for finding in findings]
+    origin = np.repeat(np.arange(len(loaded)), [len(table) for table, _, _ in loaded])
+    frame = loaded[0][0] if len(loaded) == 1 else pd.concat([table for table, _, _ in loaded], ignore_index=True)
+    lines = np.concatenate([lines for _, lines, _ in loaded])
+    journey.rows = len(frame)
+    if stored is None:
+        journey.say(*announcements(dialect, settings))
+    roles = columns.follow(frame, stored) if stored else columns.assign(frame, found, time, settings)
+    journey.say(*roles.notes)
+    if gone := [name for name in roles.targets if frame[name].isna().any()]:
+        journey.findings.append(_missing(frame, gone, lines, _spellings(opened, bodies, loaded, dialect, gone)))
+    return frame, lines, origin, dialect, roles
+
+
+def _bodies(
+    opened: list[Source], settings: ReaderSettings, stored: Schema | None
+) -> tuple[Dialect, list[Body], list[list[str]]]:
+    """How the sources are written, the rows of each as text, and the cells of the first ones."""
     asked = settings.encoding or (stored.dialect.encoding if stored else None)
-    decoded = [decode(source, asked) for source in opened]
-    first, encoding = decoded[0]
+    texts = [decode(source, asked) for source in opened]
+    first, encoding = texts[0]
     dialect = stored.dialect if stored else sniff(first, settings, label=opened[0].label, encoding=encoding)
-    bodies = [
-        split_header(text, dialect, label=source.label) for source, (text, _) in zip(opened, decoded, strict=True)
-    ]
+    bodies = [split_header(text, dialect, label=source.label) for source, (text, _) in zip(opened, texts, strict=True)]
     for source, body in zip(opened, bodies, strict=True):
         if set(body.names) != set(bodies[0].names):
             odd = sorted(set(body.names) ^ set(bodies[0].names))
@@ -187,48 +255,16 @@ def _table(opened: list[Source], journey: _Journey) -> tuple[pd.DataFrame, Times
                 fix="read files with the same columns together",
                 column=odd[0],
             )
-    sample = cells(head(first, dialect.skip_rows), dialect.delimiter)[dialect.header :]
-    found = columns.kinds(bodies[0].names, sample)
-    time = stored.time_col if stored else columns.pick_time(found, settings)
-    texts, ids = columns.as_text(found, time, settings)
-    if stored:
-        texts, ids = {name for name in (stored.time_col,) if name}, {name for name in (stored.id_col,) if name}
-
-    def tables(written: Dialect) -> list[Loaded]:
-        return [
-            load(body, written, label=source.label, as_text=texts, whole_text=ids)
-            for source, body in zip(opened, bodies, strict=True)
-        ]
-
-    loaded = tables(dialect)
-    if stored is None and (odd_cells := _no_numbers(loaded, found)):
-        mended = remarked(dialect, odd_cells, settings)
-        loaded = loaded if mended.decimal == dialect.decimal else tables(mended)
-        dialect = mended
-    journey.findings += [finding for _, _, findings in loaded for finding in findings]
-    origin = np.repeat(np.arange(len(loaded)), [len(table) for table, _, _ in loaded])
-    frame = loaded[0][0] if len(loaded) == 1 else pd.concat([table for table, _, _ in loaded], ignore_index=True)
-    journey.rows = len(frame)
-    if stored is None:
-        journey.say(*announcements(dialect, settings))
-        roles = columns.assign(frame, found, time, settings)
-        journey.say(*roles.notes)
-    else:
-        roles = columns.follow(frame, stored)
-    lines = np.concatenate([lines for _, lines, _ in loaded])
-    gone = [name for name in roles.targets if frame[name].isna().any()]
-    if gone:
-        journey.findings.append(_missing(frame, gone, lines, _spellings(opened, bodies, loaded, dialect, gone)))
-    return frame, lines, origin, dialect, roles
+    return dialect, bodies, cells(head(first, dialect.skip_rows), dialect.delimiter)[dialect.header :]
 
 
-def _no_numbers(loaded: list[Loaded], found: dict[str, str]) -> list[set[str]]:
-    """The cells of each column that looks numeric but holds something else."""
+def _no_numbers(loaded: list[Loaded], names: list[str]) -> list[set[str]]:
+    """The cells of each of these columns that holds something other than numbers."""
     return [
         set(table[name].dropna().astype(str).str.strip())
         for table, _, _ in loaded
-        for name, look in found.items()
-        if look == "number" and name in table and not is_number(table[name])
+        for name in names
+        if name in table and not is_number(table[name])
     ]
 
 

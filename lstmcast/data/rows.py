@@ -81,12 +81,13 @@ def merge_doubled(
     *,
     how: str,
     repeated: Callable[[], NDArray[np.bool_]],
-    separating: Callable[[], str | None],
+    separating: Callable[[], tuple[str, str] | None],
 ) -> tuple[Rows, Times, list[Finding]]:
     """One row per series and time, and int64 (r,) which of them each row went into.
 
     ``repeated`` gives bool by place in the file: rows that equal an earlier one in every column; ``separating`` the
-    column that would tell rows of the same time apart. Rows that differ are merged by ``how``, or an error.
+    column that would tell rows of the same time apart and how to use it. Rows that differ are merged by ``how``, or
+    are an error.
     """
     same = np.r_[False, rows.following()[1:] & (np.diff(rows.times) == 0)]
     if not same.any():
@@ -130,7 +131,12 @@ def _repeated(rows: Rows, copies: NDArray[np.bool_], clock: Clock) -> Finding:
 
 
 def _conflict(
-    rows: Rows, conflicting: NDArray[np.bool_], clock: Clock, *, how: str, separating: Callable[[], str | None]
+    rows: Rows,
+    conflicting: NDArray[np.bool_],
+    clock: Clock,
+    *,
+    how: str,
+    separating: Callable[[], tuple[str, str] | None],
 ) -> Finding:
     places = np.flatnonzero(conflicting)
     first = int(places[np.argmin(rows.lines[places])])
@@ -146,8 +152,8 @@ def _conflict(
     elif zone := _doubled_hour(rows.times[places], clock):
         code, fix = "dst-fold", f"--tz {zone} (or the zone these local times are in)"
         message = f"{message}; clocks are set back in that hour, so it comes twice"
-    elif column := separating():
-        fix = f"--id-col {column}"
+    elif found := separating():
+        column, fix = found
         message = f"{message}; column {column!r} tells them apart"
     return Finding(
         code,

@@ -27,7 +27,10 @@ def choose(name: str) -> torch.device:
 
 
 def use_threads(threads: int | None) -> int:
-    """Set the number of CPU threads (all cores by default) and return it."""
-    if threads is not None:
-        torch.set_num_threads(threads)
+    """Set the number of CPU threads, 1 by default, and return it.
+
+    Networks of this size gain little from a second thread, and on a machine that is busy otherwise the threads wait
+    for each other at every small operation: training becomes many times slower.
+    """
+    torch.set_num_threads(threads or 1)
     return torch.get_num_threads()

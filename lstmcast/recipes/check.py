@@ -21,7 +21,7 @@ from lstmcast.data.findings import Finding, worst_first
 from lstmcast.data.frame import load, split_header
 from lstmcast.data.numbers import plain
 from lstmcast.data.panel import Panel
-from lstmcast.data.reader import Reading, examine
+from lstmcast.data.reader import Examination, examine
 from lstmcast.data.schema import Schema
 from lstmcast.data.sources import open_sources
 from lstmcast.data.writer import write_json
@@ -68,7 +68,7 @@ def check(
     )
 
 
-def _facts(reading: Reading, findings: Sequence[Finding], *, ok: bool) -> dict[str, Any]:
+def _facts(reading: Examination, findings: Sequence[Finding], *, ok: bool) -> dict[str, Any]:
     panel, schema = reading.panel, reading.schema
     return {
         "ok": ok,

@@ -23,6 +23,8 @@ from lstmcast.fit import device
 from lstmcast.fit.facts import measure
 from lstmcast.outcome import OnProgress, Outcome, silent
 
+_DAILY = 5  # rows a week from which a budget by the month makes sense
+
 
 def detect_anomalies(
     sources: list[str],
@@ -45,16 +47,18 @@ def detect_anomalies(
     trained = load(model) if model is not None else None
     reading = _read(sources, settings, trained, on_progress)
     panel = reading.panel
-    season = _day(panel)
+    known = measure(panel)
+    season = next(iter(known.seasons or panel.schema.frequency.seasons()), 24)
     budget = _budget(settings.detection, panel)
-    forecasts = out_of_sample(panel, settings, trained, distances(season), on_progress)
-    rows, found = judge(panel, forecasts, settings.detection, budget=budget, day=season)
+    per_row = parse_budget(budget, rows_per_week=panel.schema.frequency.rows_per_week())
+    forecasts = out_of_sample(panel, settings, trained, distances(season, known.median_length), on_progress)
+    rows, found = judge(panel, forecasts, settings.detection, budget=per_row, day=season)
     table = in_input_order(rows, reading.panel_row, panel)
     if since is not None:
         table, found = _since(table, found, panel, since)
     write_table(table, output)
     write_table(_events_frame(found), events)
-    facts = _facts(table, found, output, events, budget=budget, weeks=_weeks(panel))
+    facts = _facts(table, found, output, events, budget=budget, per_row=per_row)
     return Outcome(code=10 if fail_on_anomaly and found else 0, facts=facts, lines=_lines(facts, found))
 
 
@@ -67,17 +71,9 @@ def _read(sources: list[str], settings: Settings, trained: Model | None, on_prog
     )
 
 
-def _day(panel: Panel) -> int:
-    """Rows in a day, or in the strong season where a day has no meaning."""
-    named = panel.schema.frequency.seasons()
-    found = measure(panel).seasons
-    return next(iter(found or named), 24)
-
-
-def _budget(detection: DetectionSettings, panel: Panel) -> float:
+def _budget(detection: DetectionSettings, panel: Panel) -> str:
     per_week = panel.schema.frequency.rows_per_week()
-    text = detection.budget or ("1/1000rows" if per_week is None else "1/month")
-    return parse_budget(text, rows_per_week=per_week)
+    return detection.budget or ("1/month" if per_week is not None and per_week >= _DAILY else "1/1000rows")
 
 
 def _since(table: pd.DataFrame, found: list[Event], panel: Panel, since: str) -> tuple[pd.DataFrame, list[Event]]:
@@ -100,14 +96,8 @@ def _events_frame(found: list[Event]) -> pd.DataFrame:
     return frame.assign(open=frame["open"].astype(int))
 
 
-def _weeks(panel: Panel) -> float | None:
-    """Weeks of data, summed over the series; None where time is a number."""
-    per_week = panel.schema.frequency.rows_per_week()
-    return None if per_week is None else len(panel.values) / per_week
-
-
 def _facts(
-    table: pd.DataFrame, found: list[Event], output: str, events_output: str, *, budget: float, weeks: float | None
+    table: pd.DataFrame, found: list[Event], output: str, events: str, *, budget: str, per_row: float
 ) -> dict[str, Any]:
     scored = int((table["status"] == "ok").sum())
     return {
@@ -115,11 +105,10 @@ def _facts(
         "scored": scored,
         "anomalous_rows": int(table["is_anomaly"].sum()),
         "events": [asdict(event) for event in found],
-        "asked_per_1000_rows": round(1000 * budget, 3),
-        "raised_per_1000_rows": round(1000 * len(found) / max(scored, 1), 3),
-        "weeks_of_series": None if weeks is None else round(weeks, 1),
+        "budget": budget,
+        "events_within_budget": round(per_row * scored, 1),
         "output": output,
-        "events_output": events_output,
+        "events_output": events,
     }
 
 
@@ -129,10 +118,8 @@ def _lines(facts: dict[str, Any], found: list[Event]) -> tuple[str, ...]:
     told = [f"{event.severity}: {event.message}" for event in worst]
     if len(found) > len(worst):
         told.append(f"and {len(found) - len(worst)} more in {facts['events_output']}")
-    asked, raised = facts["asked_per_1000_rows"], facts["raised_per_1000_rows"]
-    told.append(
-        f"{len(found)} events in {facts['scored']:,} scored rows: {raised:g} per 1,000 rows, the budget is {asked:g}"
-    )
+    count = f"{len(found)} event{'' if len(found) == 1 else 's'} in {facts['scored']:,} scored rows"
+    told.append(f"{count}; a budget of {facts['budget']} per series allows about {facts['events_within_budget']:g}")
     told.append(f"rows: {facts['output']}, events: {facts['events_output']}")
     told.append(f"next: lstmcast plot {facts['output']}")
     return tuple(told)

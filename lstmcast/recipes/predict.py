@@ -52,7 +52,7 @@ def predict(
     trained = load(model)
     wish = _wish(trained, horizon, levels)
     read_from = sources or list(trained.sources)
-    reading = read([*read_from, *([future] if future else [])], reader, schema=trained.schema, on_progress=on_progress)
+    reading = read(read_from, reader, schema=trained.schema, future=future, on_progress=on_progress)
     panel = reading.panel if as_of is None else until(reading.panel, _cutoff(reading.panel, as_of))
     _require_future(panel, wish)
     ahead = forecast(trained.forecaster.to(devices.choose(device)), panel, fallback=on_error == "naive")

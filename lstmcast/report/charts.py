@@ -203,7 +203,9 @@ def _data(rows: pd.DataFrame) -> Any:
 
 def _time(name: str, rows: pd.DataFrame) -> Any:
     if is_datetime64_any_dtype(rows[name]):
-        return alt.X(f"{name}:T", title="time", scale=alt.Scale(type="utc"), axis=alt.Axis(labelOverlap=True))
+        return alt.X(
+            f"{name}:T", title="time", scale=alt.Scale(type="utc"), axis=alt.Axis(labelOverlap=True, tickCount=8)
+        )
     return alt.X(f"{name}:Q", title="step", scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(format="d"))
 
 

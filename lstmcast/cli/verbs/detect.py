@@ -37,7 +37,7 @@ def detect_anomalies(
     return recipe(
         data or [],
         settings=settings,
-        model=call.model_if_any(model),
+        model=call.model_for(model, data),
         output=output,
         events=events,
         since=since,

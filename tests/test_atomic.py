@@ -1,0 +1,129 @@
+"""Outputs are the old ones or the new ones, whole: whatever happens while they are written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lstmcast.atomic import recover_folder, replace_file, replace_folder
+from lstmcast.errors import ResourceError
+
+WRITE_SLOWLY = """
+import sys, time
+from pathlib import Path
+from lstmcast.atomic import {what}
+with {what}(Path(sys.argv[1])) as place:
+    {write}
+    sys.stdout.write("half\\n")
+    sys.stdout.flush()
+    time.sleep(30)
+"""
+
+
+def test_a_failure_while_writing_keeps_the_old_file_and_leaves_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    target.write_text("old")
+
+    def fail() -> None:
+        with replace_file(target) as file:
+            file.write("half of the new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_is_replaced_whole_with_ordinary_permissions(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "out.csv"
+    with replace_file(target) as file:
+        file.write("a\nb\n")
+    assert target.read_bytes() == b"a\nb\n"
+    (tmp_path / "usual").write_text("")
+    assert target.stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_failure_while_writing_keeps_the_old_folder(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "a").write_text("old")
+
+    def fail() -> None:
+        with replace_folder(target) as folder:
+            (folder / "a").write_text("new")
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        fail()
+    assert (target / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+    for content in ("old", "new"):
+        with replace_folder(target) as folder:
+            (folder / content).write_text(content)
+    assert [file.name for file in target.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_swap_that_died_half_way_is_undone(tmp_path: Path) -> None:
+    target, aside = tmp_path / "model", tmp_path / ".model.old"
+    aside.mkdir()
+    (aside / "a").write_text("old")
+    recover_folder(target)
+    assert (target / "a").read_text() == "old"
+    aside.mkdir()
+    recover_folder(target)
+    assert not aside.exists()
+    assert (target / "a").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("what", "write"),
+    [("replace_file", "place.write('half')"), ("replace_folder", "(place / 'a').write_text('half')")],
+)
+def test_a_killed_process_leaves_the_old_output(tmp_path: Path, what: str, write: str) -> None:
+    target = tmp_path / "out"
+    if what == "replace_folder":
+        target.mkdir()
+        (target / "a").write_text("old")
+    else:
+        target.write_text("old")
+    script = WRITE_SLOWLY.format(what=what, write=write)
+    with subprocess.Popen([sys.executable, "-c", script, str(target)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "half\n"
+        process.send_signal(signal.SIGKILL)
+    recover_folder(target)
+    assert (target / "a" if what == "replace_folder" else target).read_text() == "old"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_full_disk_or_a_missing_permission_is_a_resource_error(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.csv"
+    target.write_text("old")
+
+    def refuse(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+
+    def write() -> None:
+        with replace_file(target) as file:
+            file.write("new")
+
+    with pytest.raises(ResourceError, match="the disk is full" if number == errno.ENOSPC else "cannot be written"):
+        write()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]

@@ -1,0 +1,133 @@
+"""The verb ``check``: what it reports, how it ends, and the repaired copy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lstmcast.config import ReaderSettings
+from lstmcast.data.reader import read
+from lstmcast.errors import UsageError
+from lstmcast.recipes.check import check
+
+GOOD = "unique_id,ds,y\n" + "".join(f"{k},{n},{n * 1.5}\n" for k in "AB" for n in range(1, 40))
+MESSY = (
+    "Datum;Wert;Laden\n03.02.2024;1.234,5;A\n01.02.2024;12,25;A\n02.02.2024;-;A\n01.02.2024;12,25;A\n"
+    "01.02.2024;7,5;007\n02.02.2024;8,5;007\n03.02.2024;8,75;007\n"
+)
+
+
+def write(folder: Path, text: str, *, name: str = "data.csv", encoding: str = "utf-8") -> str:
+    path = folder / name
+    path.write_text(text, encoding=encoding)
+    return str(path)
+
+
+def test_good_data_end_with_code_0_and_a_line_per_series(tmp_path: Path) -> None:
+    outcome = check([write(tmp_path, GOOD)], settings=ReaderSettings())
+    assert outcome.code == 0
+    assert outcome.table is None
+    assert outcome.lines == ("A: 39 rows, 1 to 39", "B: 39 rows, 1 to 39", "nothing to remark")
+    assert {key: outcome.facts[key] for key in ("ok", "findings", "rows", "series", "segments", "frequency")} == {
+        "ok": True,
+        "findings": [],
+        "rows": 78,
+        "series": 2,
+        "segments": 2,
+        "frequency": "1",
+    }
+
+
+def test_missing_rows_and_pieces_are_counted_per_series(tmp_path: Path) -> None:
+    text = "ds,y\n" + "".join(f"{n},{n}\n" for n in (*range(10), *range(12, 20), *range(50, 60)))
+    assert check([write(tmp_path, text)], settings=ReaderSettings()).lines[0] == (
+        "data: 30 rows, 0 to 59, 2 missing, in 2 pieces"
+    )
+
+
+def test_many_series_share_a_line(tmp_path: Path) -> None:
+    text = "unique_id,ds,y\n" + "".join(f"{k},{n},{n % 5}\n" for k in range(9) for n in range(30 + k))
+    assert check([write(tmp_path, text)], settings=ReaderSettings()).lines[0] == "9 series of 30 to 38 rows, 1"
+
+
+def test_errors_come_first_and_end_with_code_1(tmp_path: Path) -> None:
+    text = "ds,y\n" + "".join(f"{n},{n}\n" for n in (3, 2, 1, 4, 5)) + "6,closed\n"
+    outcome = check([write(tmp_path, text)], settings=ReaderSettings())
+    assert outcome.code == 1
+    assert outcome.table is not None
+    severities = [row[0] for row in outcome.table.rows]
+    assert severities == sorted(severities, key=["error", "warning", "info"].index)
+    assert outcome.facts["findings"][0]["code"] == "unknown-token"
+
+
+def test_a_file_that_is_not_there_is_an_error_in_the_report(tmp_path: Path) -> None:
+    outcome = check([str(tmp_path / "nowhere.csv")], settings=ReaderSettings())
+    assert outcome.code == 1
+    assert [finding["code"] for finding in outcome.facts["findings"]] == ["no-such-file"]
+
+
+def test_warnings_count_only_where_it_is_strict(tmp_path: Path) -> None:
+    path = write(tmp_path, "ds,y\n1,1\n2,2\n3,4\n")
+    assert check([path], settings=ReaderSettings()).code == 0
+    assert check([path], settings=ReaderSettings(), strict=True).code == 1
+
+
+def test_the_report_holds_the_facts(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    outcome = check([write(tmp_path, MESSY)], settings=ReaderSettings(), report=report)
+    assert json.loads(report.read_text(encoding="utf-8")) == json.loads(json.dumps(outcome.facts))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_the_repaired_copy_is_plain_and_holds_the_same_data(tmp_path: Path, encoding: str) -> None:
+    fixed = tmp_path / "fixed.csv"
+    path = write(tmp_path, MESSY, encoding=encoding)
+    outcome = check([path], settings=ReaderSettings(), fix=fixed)
+    assert fixed.read_text(encoding="utf-8") == (
+        "Datum,Wert,Laden\n2024-02-01,12.25,A\n2024-02-02,,A\n2024-02-03,1234.5,A\n"
+        "2024-02-01,7.5,007\n2024-02-02,8.5,007\n2024-02-03,8.75,007\n"
+    )
+    assert "1 repeated row left out" in outcome.facts["changes"]
+    before, after = read([path], ReaderSettings()).panel, read([str(fixed)], ReaderSettings()).panel
+    assert before is not None
+    assert after is not None
+    assert before.ids == after.ids
+    assert np.array_equal(before.values, after.values)
+    assert before.start.tolist() == after.start.tolist()
+    again = check([str(fixed)], settings=ReaderSettings(), fix=tmp_path / "twice.csv")
+    assert again.facts["changes"][0] == "nothing needed repair"
+
+
+def test_values_that_contradict_each_other_are_left_to_the_person(tmp_path: Path) -> None:
+    fixed = tmp_path / "fixed.csv"
+    outcome = check([write(tmp_path, "ds,y\n2,2\n1,1\n2,5\n3,3\n")], settings=ReaderSettings(), fix=fixed)
+    assert outcome.code == 1
+    assert fixed.read_text(encoding="utf-8") == "ds,y\n1,1\n2,2\n2,5\n3,3\n"
+
+
+def test_nothing_is_written_where_the_data_cannot_be_read(tmp_path: Path) -> None:
+    outcome = check([write(tmp_path, "ds,y\n1,2,3\n")], settings=ReaderSettings(), fix=tmp_path / "fixed.csv")
+    assert outcome.code == 1
+    assert not (tmp_path / "fixed.csv").exists()
+    assert "was not written" in outcome.facts["changes"][0]
+
+
+def test_the_data_are_never_overwritten(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    with pytest.raises(UsageError, match="would overwrite the data"):
+        check([path], settings=ReaderSettings(), fix=Path(path))
+    with pytest.raises(UsageError, match="standard input can be read only once"):
+        check(["-"], settings=ReaderSettings(), fix=tmp_path / "fixed.csv")
+
+
+def test_checking_needs_no_torch(tmp_path: Path) -> None:
+    script = (
+        "import sys; from lstmcast.config import ReaderSettings; from lstmcast.recipes.check import check;"
+        f"check([{write(tmp_path, GOOD)!r}], settings=ReaderSettings()); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
