@@ -20,18 +20,21 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lstmcast import __version__
-from lstmcast.atomic import recover_folder, replace_folder
+from lstmcast.atomic import replace_folder, whole_folder
 from lstmcast.config import Settings
+from lstmcast.data.panel import Panel
 from lstmcast.data.schema import Schema
 from lstmcast.data.writer import write_json
-from lstmcast.errors import LstmcastError, ModelError
+from lstmcast.errors import LstmcastError, ModelError, UsageError
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.forecaster import Forecaster
 
@@ -80,8 +83,8 @@ def save(
         weights = {name: tensor.contiguous() for name, tensor in model.forecaster.state_dict().items()}
         save_file(weights, folder / WEIGHTS)
         write_json(model.calibration, folder / CALIBRATION)
-        metrics.to_csv(folder / METRICS, index=False, float_format="%.7g", lineterminator="\n")
-        history.to_csv(folder / HISTORY, index=False, float_format="%.7g", lineterminator="\n")
+        metrics.to_csv(folder / METRICS, index=False, lineterminator="\n")
+        history.to_csv(folder / HISTORY, index=False, lineterminator="\n")
         manifest = {
             "format_version": FORMAT_VERSION,
             "lstmcast_version": __version__,
@@ -102,12 +105,25 @@ def save(
     return loaded
 
 
+def require_free_place(path: Path) -> None:
+    """Raises ``UsageError`` if ``path`` holds anything but a model: saving there would replace it."""
+    if path.is_dir():
+        foreign = sorted({file.name for file in path.iterdir()} - {MANIFEST, *_HASHED, CHECKPOINTS})
+        if foreign:
+            raise UsageError(
+                f"the folder {path} holds {foreign[0]!r}, which is no part of a model; a new model would replace it",
+                remedy=f"name a folder of its own: -m {path / 'model'}",
+            )
+    elif path.exists():
+        raise UsageError(f"{path} is a file, not a model folder", remedy="name a folder: -m lstmcast-model")
+
+
 def load(path: Path) -> Model:
     """Read and verify a model directory. Never executes code from it.
 
     Raises ``ModelError`` if it is missing, incomplete, altered, inconsistent or of a newer format.
     """
-    recover_folder(path)
+    path = whole_folder(path)
     manifest = _manifest(path)
     _verify_hashes(path, manifest)
     try:
@@ -132,6 +148,18 @@ def load(path: Path) -> Model:
     if not all(bool(torch.isfinite(p).all()) for p in forecaster.parameters()):
         raise ModelError(f"the model in {path} holds weights that are not finite", remedy="train it again")
     return model
+
+
+def seen_until(model: Model, panel: Panel) -> NDArray[np.int64]:
+    """int64 (N,) time of the last row of each series that ``model`` saw in training; the least int64 for none.
+
+    A lone series without an id column goes by its file's name, which may change: it is the same series.
+    """
+    seen = model.trained_until
+    if len(seen) == len(panel.ids) == 1 and panel.schema.id_col is None and not panel.schema.wide:
+        return np.array(list(seen.values()), dtype=np.int64)
+    never = np.iinfo(np.int64).min
+    return np.array([seen.get(name, never) for name in panel.ids], dtype=np.int64)
 
 
 def _manifest(path: Path) -> dict[str, Any]:

@@ -24,6 +24,8 @@ def replace_file(path: Path, *, mode: str = "w") -> Iterator[IO[Any]]:
     Text is UTF-8 with ``\\n`` line ends. Raises ``ResourceError`` when the disk is full or the place not writable.
     """
     with _resources(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
@@ -44,18 +46,21 @@ def replace_file(path: Path, *, mode: str = "w") -> Iterator[IO[Any]]:
 def replace_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary sibling folder; swap it in for ``path`` when the block ends well.
 
-    A folder cannot be renamed over a non-empty one, so the old one first steps aside to ``.<name>.old``;
-    ``recover_folder`` puts it back if the process dies between the two renames.
+    A folder cannot be renamed over a non-empty one, so the old one first steps aside to ``.<name>.old``. If the process
+    dies between the two renames, readers find it there (``whole_folder``) and the next writer puts it back. A symbolic
+    link is followed: what it points to is replaced.
     """
+    path = path.resolve()
     with _resources(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        recover_folder(path)
+        _recover(path)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         aside = _aside(path)
         try:
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
+                    file.chmod(0o666 & ~_umask())
                     with file.open("rb") as opened:
                         os.fsync(opened.fileno())
             temporary.chmod(0o777 & ~_umask())
@@ -68,7 +73,14 @@ def replace_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def recover_folder(path: Path) -> None:
+def whole_folder(path: Path) -> Path:
+    """Where to read the folder ``path``: itself, or the old one aside if a swap died half-way. Changes nothing."""
+    path = path.resolve()
+    aside = _aside(path)
+    return aside if aside.is_dir() and not path.exists() else path
+
+
+def _recover(path: Path) -> None:
     """Undo a swap that died half-way: the old folder returns if the new one never arrived, else it is removed."""
     aside = _aside(path)
     if not aside.exists():
@@ -93,11 +105,8 @@ def _resources(path: Path) -> Iterator[None]:
                 f"the disk is full: {path} could not be written; what was there before is intact",
                 remedy="free some space, or write elsewhere with -o or -m",
             ) from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}:
-            raise ResourceError(
-                f"{path} cannot be written: {error.strerror}", remedy="write elsewhere with -o or -m"
-            ) from error
-        raise
+        reason = error.strerror or str(error)
+        raise ResourceError(f"{path} cannot be written: {reason}", remedy="write elsewhere with -o or -m") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -127,7 +127,8 @@ class DetectionSettings(Frozen):
     """When an error is an anomaly."""
 
     budget: str | None = Field(
-        None, description="alarms a series may raise (default 1/month; 1/1000rows without daily or finer times)"
+        None,
+        description="alarms a series may raise (default 1/month; 1/100rows if rarer than daily, 1/1000rows if numbered)",
     )
     threshold: float | None = Field(None, gt=0, description="fixed score threshold instead of the budget")
     direction: Literal["both", "up", "down"] = Field("both", description="which side counts")

@@ -1,15 +1,12 @@
 """Every error a user can cause, and the exit code it leaves behind.
 
     LstmcastError
-    ├── CheckError       1   a check the user asked for said no
     ├── UsageError       2   command line or configuration
     ├── DataError        3   the input cannot be used as it is
     ├── ModelError       4   model missing, corrupt, too new, or not made for this data
     ├── DivergedError    5   training diverged after its retry; the old model is kept
     ├── ResourceError    7   memory, device, disk, permissions
-    ├── StaleError      11   the data are older than allowed
     ├── TooShortError   12   too little history in every series
-    ├── TryLaterError   75   somebody else holds the lock, or the input is still being written
     └── StoppedError   130   SIGINT (143: SIGTERM) after the checkpoint was saved
 
 A message is a sentence: what, where (file, line, series, column) and why. ``remedy`` is the flag or command that
@@ -35,10 +32,6 @@ class LstmcastError(Exception):
         return f"{self.message}\n{self.remedy}" if self.remedy else self.message
 
 
-class CheckError(LstmcastError):
-    exit_code = 1
-
-
 class UsageError(LstmcastError):
     exit_code = 2
 
@@ -59,16 +52,8 @@ class ResourceError(LstmcastError):
     exit_code = 7
 
 
-class StaleError(LstmcastError):
-    exit_code = 11
-
-
 class TooShortError(LstmcastError):
     exit_code = 12
-
-
-class TryLaterError(LstmcastError):
-    exit_code = 75
 
 
 class StoppedError(LstmcastError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ from lstmcast.data.dialect import Dialect
 from lstmcast.data.panel import Panel, build
 from lstmcast.data.schema import Schema
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: workers side by side must not wait for each other
 settings.register_profile("lstmcast", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("lstmcast")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lstmcast.atomic import recover_folder, replace_file, replace_folder
+from lstmcast.atomic import replace_file, replace_folder, whole_folder
 from lstmcast.errors import ResourceError
 
 WRITE_SLOWLY = """
@@ -75,16 +75,28 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_swap_that_died_half_way_is_undone(tmp_path: Path) -> None:
+def test_after_a_swap_that_died_half_way_readers_find_the_old_folder_and_writers_tidy_up(tmp_path: Path) -> None:
     target, aside = tmp_path / "model", tmp_path / ".model.old"
     aside.mkdir()
     (aside / "a").write_text("old")
-    recover_folder(target)
-    assert (target / "a").read_text() == "old"
-    aside.mkdir()
-    recover_folder(target)
-    assert not aside.exists()
-    assert (target / "a").read_text() == "old"
+    assert (whole_folder(target) / "a").read_text() == "old"
+    assert not target.exists()
+    with replace_folder(target) as folder:
+        assert (target / "a").read_text() == "old"
+        (folder / "a").write_text("new")
+    assert (whole_folder(target) / "a").read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_link_to_a_folder_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    real, link = tmp_path / "v1", tmp_path / "current"
+    real.mkdir()
+    link.symlink_to(real)
+    with replace_folder(link) as folder:
+        (folder / "a").write_text("new")
+    assert link.is_symlink()
+    assert (real / "a").read_text() == "new"
+    assert sorted(tmp_path.iterdir()) == [link, real]
 
 
 @pytest.mark.parametrize(
@@ -103,8 +115,8 @@ def test_a_killed_process_leaves_the_old_output(tmp_path: Path, what: str, write
         assert process.stdout is not None
         assert process.stdout.readline() == "half\n"
         process.send_signal(signal.SIGKILL)
-    recover_folder(target)
-    assert (target / "a" if what == "replace_folder" else target).read_text() == "old"
+    kept = whole_folder(target)
+    assert (kept / "a" if what == "replace_folder" else kept).read_text() == "old"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])

@@ -286,7 +286,7 @@ def test_the_help_lists_the_verbs_and_every_exit_code(capsys: pytest.CaptureFixt
     shown = capsys.readouterr().out
     for verb in VERBS:
         assert f"  {verb} " in shown
-    for code in (0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 70, 75, 130):
+    for code in (0, 1, 2, 3, 4, 5, 6, 7, 10, 12, 70, 130):
         assert f"\n{code:>5}  " in EXIT_CODES
     assert "143" in shown
 

@@ -57,15 +57,12 @@ def failing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseEx
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (errors.CheckError, 1),
         (errors.UsageError, 2),
         (errors.DataError, 3),
         (errors.ModelError, 4),
         (errors.DivergedError, 5),
         (errors.ResourceError, 7),
-        (errors.StaleError, 11),
         (errors.TooShortError, 12),
-        (errors.TryLaterError, 75),
         (errors.StoppedError, 130),
     ],
 )

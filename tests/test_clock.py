@@ -39,6 +39,11 @@ STYLES = {
     "excel": ["45322", "45323"],
     "integers": ["-1", "0", "17"],
     "plain years": ["1880", "1881"],
+    "packed hours": ["2024013122", "2024013123"],
+    "packed minutes": ["202401312330", "202401312345"],
+    "packed seconds": ["20240131233000", "20240131233001"],
+    "packed date and clock": ["20240131 23:30", "20240201 00:00"],
+    "excel with six decimals": ["45322.041667", "45322.083333"],
 }
 
 
@@ -93,7 +98,7 @@ def test_dates_that_are_as_regular_either_way_are_refused() -> None:
     first_of_month_or_first_days = [f"01/{month:02d}/2024" for month in range(1, 13)]
     with pytest.raises(RefusedError, match="can be day first or month first") as caught:
         clock_of(first_of_month_or_first_days)
-    assert caught.value.remedy == "say --day-first or --no-day-first"
+    assert caught.value.remedy == "--day-first  # or --no-day-first"
     assert clock_of(first_of_month_or_first_days, day_first=True).formats == ("%d/%m/%Y",)
 
 
@@ -251,3 +256,44 @@ def test_the_wall_clock_leads_back_to_an_instant_that_shows_it(times: list[int],
     wall = to_wall(np.array(times), tz)
     for later in (False, True):
         assert to_wall(from_wall(wall, tz, later=later), tz).tolist() == wall.tolist()
+
+
+def test_packed_weeks_and_short_years_need_a_telling_name() -> None:
+    assert clock_of(["202401", "202402"], column="week").formats == ("%G%V",)
+    assert clock_of(["240130", "240131"], column="date").formats == ("%y%m%d",)
+    assert clock_of(["240130", "240131"]).kind == "integer"
+
+
+def test_a_whole_step_says_that_numbers_only_count() -> None:
+    for texts in (["45000", "45001"], ["1700000000", "1700000060"], ["20240101", "20240102"]):
+        assert clock_of(texts).kind == "datetime"
+        assert clock_of(texts, freq="1").kind == "integer"
+
+
+def test_excel_serials_mean_the_time_their_decimals_can_tell_apart() -> None:
+    clock = clock_of(["45292.041667", "45292.083333"], column="Date")
+    assert clock.parse(["45292.041667", "45292.083333"]).tolist() == instants("2024-01-01T01", "2024-01-01T02").tolist()
+
+
+def test_a_year_of_two_digits_in_front_is_told_by_the_steps() -> None:
+    days = [f"24-03-{day}" for day in range(20, 32)] + ["24-04-01"]
+    assert clock_of(days).formats == ("%y-%m-%d",)
+    assert clock_of(["-".join(reversed(text.split("-"))) for text in days]).formats == ("%d-%m-%y",)
+    with pytest.raises(RefusedError, match="can begin or end with the year"):
+        clock_of(["24-01-05", "24-02-05", "24-03-05"])
+    assert clock_of(["24-01-05", "24-02-05", "24-03-05"], day_first=True).formats == ("%d-%m-%y",)
+
+
+def test_offsets_that_change_name_their_zone() -> None:
+    berlin = ["2024-10-26T00:00:00+02:00", "2024-10-27T00:00:00+02:00", "2024-10-28T00:00:00+01:00"]
+    assert clock_of(berlin).tz == "Europe/Berlin"
+    assert clock_of(["2024-06-01T00:00:00+02:00", "2024-06-02T00:00:00+05:00"]).tz == "UTC"
+
+
+def test_the_format_offered_first_says_most() -> None:
+    with pytest.raises(RefusedError) as caught:
+        clock_of(["2024-01-01", "2024-01-01 01:00"]).parse(["2024-01-01", "2024-01-01 01:00"])
+    assert caught.value.remedy == "--date-format '%Y-%m-%d %H:%M' --date-format '%Y-%m-%d'"
+    with pytest.raises(RefusedError) as caught:
+        clock_of(["2024-12-01"]).parse(["2024-12-01", "2024-13-01"])
+    assert caught.value.remedy == "--date-format '%Y-%d-%m'"

@@ -185,7 +185,7 @@ def test_two_columns_of_times_are_not_chosen_between(tmp_path: Path) -> None:
     text = "opened,closed,y\n" + "".join(f"2024-01-0{n},2024-02-0{n},{n}\n" for n in range(1, 9))
     with pytest.raises(DataError, match="opened, closed all hold times") as caught:
         read([write(tmp_path, text)], settings())
-    assert caught.value.remedy == "name one: --time-col opened"
+    assert caught.value.remedy == "--time-col opened  # or closed"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_two_columns_that_could_name_the_series_are_not_chosen_between(tmp_path:
     rows = "".join(f"2024-01-0{n},{k},{k.lower()},{n}\n" for n in range(1, 9) for k in "AB")
     with pytest.raises(DataError, match="shop, region could each name the series") as caught:
         read([write(tmp_path, "ds,shop,region,y\n" + rows)], settings())
-    assert caught.value.remedy == "name one: --id-col shop"
+    assert caught.value.remedy == "--id-col shop  # or region"
 
 
 def test_the_index_a_data_frame_leaves_behind_is_no_target(tmp_path: Path) -> None:
@@ -434,3 +434,134 @@ def test_a_file_of_many_series_is_read_without_a_loop_over_rows(tmp_path: Path) 
     panel = panel_of(read([write(tmp_path, text)], settings()))
     assert len(panel.ids) == 2_000
     assert (np.diff(panel.offsets) == 20).all()
+
+
+def test_a_flag_says_whether_the_first_line_names_the_columns(tmp_path: Path) -> None:
+    named = write(tmp_path, "shop,7\nA,1\nB,2\nC,3\n")
+    assert panel_of(read([named], settings())).schema.targets == ("7",)
+    assert panel_of(read([named], settings(target=("y",)))).values[:, 0].tolist() == [7, 1, 2, 3]
+    bare = write(tmp_path, "1,2\n1,5\n2,6\n3,9\n")
+    assert panel_of(read([bare], settings(time_col="c1", target=("c2",), duplicates="last"))).values.tolist() == [
+        [5],
+        [6],
+        [9],
+    ]
+    assert panel_of(read([bare], settings(time_col="1", target=("2",)))).values[:, 0].tolist() == [5, 6, 9]
+    assert panel_of(read([bare], settings(skip_rows=0, target=("2",)))).schema.past == ("1",)
+
+
+@pytest.mark.parametrize("first", ["01 Jan 2024,1.5", "Mon 01 Jan 2024,1.5", "2024Q1,1.5", "2024-W01,1.5"])
+def test_a_first_line_of_values_is_no_header(tmp_path: Path, first: str) -> None:
+    lines = [first.replace("01 ", f"0{n} ").replace("Q1", f"Q{n}").replace("W01", f"W0{n}") for n in (1, 2, 3, 4)]
+    schema = examine([write(tmp_path, "\n".join(lines))], settings()).schema
+    assert schema is not None
+    assert not schema.dialect.header
+
+
+def test_a_header_may_hold_line_breaks_and_a_file_the_separator_of_excel(tmp_path: Path) -> None:
+    panel = panel_of(read([write(tmp_path, '"ds","y\n(kWh)"\n1,2\n2,3\n3,x\n')], settings(na_values=("x",))))
+    assert panel.schema.targets == ("y (kWh)",)
+    reading = examine([write(tmp_path, '"ds","y\n(kWh)"\n1,2\n2,3\n3,x\n')], settings())
+    assert [finding.example_line for finding in reading.findings] == [5]
+    assert panel_of(read([write(tmp_path, "sep=;\nds;y\n1;2,5\n2;3,5\n")], settings())).values.tolist() == [
+        [2.5],
+        [3.5],
+    ]
+
+
+def test_names_of_series_lose_the_spaces_around_them(tmp_path: Path) -> None:
+    text = 'id,ds,y\nA ,1,1\n" A",2,2\nA,3,3\nB,1,4\nB,2,5\n'
+    assert panel_of(read([write(tmp_path, text)], settings())).ids == ("A", "B")
+
+
+def test_a_date_beside_a_clock_is_not_read_as_a_series_per_hour(tmp_path: Path) -> None:
+    rows = "".join(f"2024-01-0{1 + n // 24},{n % 24:02d}:00,{n}\n" for n in range(48))
+    path = write(tmp_path, "date,time,y\n" + rows)
+    with pytest.raises(DataError, match="spread over the columns date, time"):
+        read([path], settings())
+    assert panel_of(read([path], settings(duplicates="sum"))).values.tolist() == [[276], [852]]
+
+
+def long(head: str, *keys: str) -> str:
+    return f"{head},ds,y\n" + "".join(f"{key},{n},{n}.5\n" for key in keys for n in range(9))
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        (long("store,item", "a,x", "a,z", "b,x", "b,z"), "write store, item"),
+        (long("id,item", "1,7", "1,8", "2,7", "2,8"), "write id, item"),
+        (long("Filiale,k", "1,a", "2,a", "3,a", "4,a"), "--id-col Filiale"),
+        ("Filiale,ds,Umsatz\n" + "1,1,.5\n1,2,.7\n2,1,.6\n2,2,.8\n", "--id-col Filiale --target Umsatz"),
+        ("ds,y\n1,(5)\n2,6\n3,7\n", "minus in front"),
+        ("ds,y\n1,5\n2,n.v.\n3,closed\n4,6\n5,7\n", "--na-values n.v. --na-values closed  # if"),
+    ],
+)
+def test_the_remedy_fits_the_file(tmp_path: Path, text: str, remedy: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read([write(tmp_path, text)], settings())
+    assert caught.value.remedy.startswith(remedy) or remedy in caught.value.remedy
+
+
+def test_an_hour_that_came_twice_with_one_value_is_no_mere_repetition(tmp_path: Path) -> None:
+    hours = ["2024-10-27 01:00", "2024-10-27 02:00", "2024-10-27 02:00", "2024-10-27 03:00", "2024-10-27 04:00"]
+    path = write(tmp_path, "ds,y\n" + "".join(f"{hour},0\n" for hour in hours))
+    (finding,) = [found for found in examine([path], settings()).findings if found.code == "repeated-rows"]
+    assert (finding.severity, finding.fix) == ("warning", "--tz Europe/Berlin  # or the zone these local times are in")
+    assert len(panel_of(read([path], settings(tz="Europe/Berlin"))).values) == 5
+
+
+def test_utf_16_without_a_mark_is_answered_with_its_byte_order(tmp_path: Path) -> None:
+    for encoding in ("utf-16-le", "utf-16-be"):
+        with pytest.raises(DataError) as caught:
+            read([write(tmp_path, daily(range(9)).encode(encoding))], settings())
+        assert caught.value.remedy == f"--encoding {encoding}"
+
+
+@pytest.mark.parametrize("cells", [("900", '"1,000"', '"1,100"'), ("900", "950", "1.000")])
+def test_the_other_mark_groups_where_one_is_named(tmp_path: Path, cells: tuple[str, ...]) -> None:
+    path = write(tmp_path, "ds,y\n" + "".join(f"{n},{cell}\n" for n, cell in enumerate(cells)))
+    with pytest.raises(DataError, match="with a decimal or with a thousands mark"):
+        read([path], settings())
+    grouped = panel_of(read([path], settings(decimal="." if "," in cells[2] else ",")))
+    assert grouped.values[:, 0].tolist() == [float(cell.strip('"').replace(",", "").replace(".", "")) for cell in cells]
+
+
+def test_a_mark_that_comes_late_is_not_overlooked(tmp_path: Path) -> None:
+    path = write(tmp_path, "ds,y\n" + "".join(f"{n},{n if n < 210 else f'1.{n}'}\n" for n in range(230)))
+    with pytest.raises(DataError, match=r"line 212: '1.210' can be read"):
+        read([path], settings())
+
+
+def test_steps_that_are_nearly_usual_are_put_on_the_usual_grid(tmp_path: Path) -> None:
+    jitter = [f"2024-01-01 {n:02d}:00:{(n * 7) % 3:02d}" for n in range(24)]
+    ends = ["2024-01-31", "2024-02-29", "2024-03-29", "2024-04-30", "2024-05-31", "2024-06-28", "2024-07-31"]
+    for times, name in ((jitter, "h"), (ends, "ME")):
+        path = write(tmp_path, "ds,y\n" + "".join(f"{text},{n}\n" for n, text in enumerate(times)))
+        with pytest.raises(DataError) as caught:
+            read([path], settings())
+        assert caught.value.remedy.startswith(f"--freq {name} --duplicates mean  #")
+        panel = panel_of(read([path], settings(freq=name, duplicates="mean")))
+        assert panel.values[:, 0].tolist() == list(range(len(times)))
+
+
+def test_series_with_rows_further_apart_than_a_step_are_named(tmp_path: Path) -> None:
+    text = "id,ds,y\n" + "".join(f"A,{n},{n}\n" for n in range(30)) + "".join(f"B,{n * 7},{n}\n" for n in range(6))
+    (finding,) = [f for f in examine([write(tmp_path, text)], settings()).findings if f.code == "other-steps"]
+    assert (finding.unique_id, finding.severity) == ("B", "warning")
+    assert "most rows 7 steps of 1 apart" in finding.message
+
+
+def test_digits_that_a_float_cannot_hold_are_announced(tmp_path: Path) -> None:
+    for level in (2**60, 10**20):
+        reading = examine([write(tmp_path, daily([level + n for n in range(9)]))], settings())
+        assert "long-numbers" in codes(reading)
+    assert "long-numbers" not in codes(examine([write(tmp_path, daily([f"{n}e20" for n in range(9)]))], settings()))
+
+
+def test_truth_values_are_a_target_when_named(tmp_path: Path) -> None:
+    path = write(tmp_path, daily(["True", "False", "True"]))
+    with pytest.raises(DataError) as caught:
+        read([path], settings())
+    assert caught.value.remedy.startswith("--target y  #")
+    assert panel_of(read([path], settings(target=("y",)))).values[:, 0].tolist() == [1, 0, 1]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lstmcast.cli.app import run
 from lstmcast.config import ReaderSettings
 from lstmcast.outcome import Notice, Outcome, Report
 from lstmcast.recipes.check import check
 
 MESSY = Path(__file__).parent / "golden" / "messy"
 FILES = sorted(path.stem for path in MESSY.glob("*.csv"))
-KEYS = ("code", "severity", "count", "example_line", "fix")
+KEYS = ("code", "severity", "unique_id", "column", "first_ds", "last_ds", "count", "example_line", "fix")
 
 
 def expected(name: str) -> dict[str, Any]:
@@ -22,7 +25,7 @@ def expected(name: str) -> dict[str, Any]:
     return loaded
 
 
-def run(name: str, settings: dict[str, Any]) -> tuple[Outcome, list[str]]:
+def judged(name: str, settings: dict[str, Any]) -> tuple[Outcome, list[str]]:
     said: list[str] = []
 
     def listen(report: Report) -> None:
@@ -35,7 +38,7 @@ def run(name: str, settings: dict[str, Any]) -> tuple[Outcome, list[str]]:
 @pytest.mark.parametrize("name", FILES)
 def test_a_messy_file_is_read_announced_and_judged_as_written_down(name: str) -> None:
     want = expected(name)
-    outcome, said = run(name, want["settings"])
+    outcome, said = judged(name, want["settings"])
     found = [{key: finding[key] for key in KEYS} for finding in outcome.facts["findings"]]
     assert found == want["findings"]
     assert said == want["announced"]
@@ -49,17 +52,61 @@ def test_a_messy_file_is_read_announced_and_judged_as_written_down(name: str) ->
 @pytest.mark.parametrize("name", [name for name in FILES if "mended" in expected(name)])
 def test_a_refused_file_is_read_with_the_flag_its_finding_names(name: str) -> None:
     want = expected(name)
-    outcome, _ = run(name, want["settings"] | want["mended"]["settings"])
+    outcome, _ = judged(name, want["settings"] | want["mended"]["settings"])
     assert outcome.code == want["mended"]["exit"] == 0
     assert (outcome.facts["series"], outcome.facts["frequency"]) == (
         want["mended"]["series"],
         want["mended"]["frequency"],
     )
     first = next(finding for finding in want["findings"] if finding["severity"] == "error")
-    for setting in want["mended"]["settings"]:
-        assert f"--{setting.replace('_', '-')}" in first["fix"]
+    assert shlex.split(first["fix"], comments=True) == flags(want["mended"]["settings"])
+
+
+def flags(settings: dict[str, Any]) -> list[str]:
+    """Settings of the reader as a person would type them."""
+    typed: list[str] = []
+    for key, value in settings.items():
+        for one in value if isinstance(value, list) else [value]:
+            typed += [f"--{key.replace('_', '-')}"] + ([] if one is True else [str(one)])
+    return typed
+
+
+RUNS = [
+    pytest.param(name, part, id=f"{name}{'-mended' if part else ''}")
+    for name in FILES
+    for part in ((), ("mended",))
+    if not part or "mended" in expected(name)
+]
+
+
+@pytest.mark.parametrize(("name", "part"), RUNS)
+def test_check_train_and_predict_end_as_written_down(name: str, part: tuple[str, ...], tmp_path: Path) -> None:
+    want = expected(name)
+    settings = want["settings"] | (want["mended"]["settings"] if part else {})
+    want = want["mended"] if part else want
+    path, model, out = str(MESSY / f"{name}.csv"), str(tmp_path / "model"), tmp_path / "forecasts.csv"
+    typed = [*flags(settings), "-q"]
+    assert run(["check", path, *typed]) == want["exit"]
+    quick = ["--max-steps", "5", "--hidden", "4", "--seed", "1", *want.get("train_flags", [])]
+    assert run(["train", path, "-m", model, *quick, *typed]) == want["train"]
+    if want["predict"] is None:
+        assert not Path(model).exists()
+        return
+    assert run(["predict", "-m", model, "-o", str(out), "-q"]) == want["predict"]
+    with out.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert (len(rows), rows[0]["ds"]) == (want["forecast"], want["next"])
+
+
+def test_series_too_short_for_the_usual_horizon_end_with_the_arithmetic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", str(MESSY / "32-short-series.csv"), "-m", str(tmp_path / "model"), "-q"]) == 12
+    told = capsys.readouterr().err
+    assert "history 2 + horizon 14 = 16 rows are needed; the longest, 32-short-series, has 9" in told
+    assert expected("32-short-series")["findings"][0]["fix"] in told
 
 
 def test_there_is_a_file_for_every_row_of_the_reality() -> None:
     rows = {int(name.partition("-")[0]) for name in FILES}
-    assert rows >= {1, 2, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 23, 25, 28, 30, 31, 32, 35, 36}
+    assert rows >= {1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 23, 25, 28, 30, 31, 32, 35, 36}

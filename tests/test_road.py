@@ -457,3 +457,118 @@ def test_nothing_is_written_outside_the_places_named(
     run(["train", str(trained / "data.csv"), "--horizon", "6", *QUICK, "-q"])
     run(["predict", "-q"])
     assert {file.name for file in tmp_path.iterdir()} == {"lstmcast-model", "forecasts.csv", "forecasts.csv.meta.json"}
+
+
+def road(tmp_path: Path, data: pd.DataFrame, *options: str, predict: tuple[str, ...] = ()) -> tuple[int, pd.DataFrame]:
+    """Train on ``data`` and predict: the exit code of predict and the forecast."""
+    data.to_csv(tmp_path / "d.csv", index=False)
+    model = str(tmp_path / "m")
+    assert run(["train", str(tmp_path / "d.csv"), "-m", model, "--horizon", "6", *QUICK, *options, "-q"]) == 0
+    code = run(["predict", "-m", model, "-o", str(tmp_path / "f.csv"), *predict, "-q"])
+    return code, pd.read_csv(tmp_path / "f.csv")
+
+
+def test_a_folder_with_other_files_is_never_replaced_by_a_model(tmp_path: Path, capsys: Capture) -> None:
+    hourly(60).to_csv(tmp_path / "d.csv", index=False)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("precious")
+    assert run(["train", str(tmp_path / "d.csv"), "-m", str(tmp_path / "mine"), *QUICK]) == 2
+    assert "holds 'notes.txt', which is no part of a model" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "precious"
+
+
+def test_a_counter_of_a_million_millions_keeps_its_last_digits(tmp_path: Path) -> None:
+    data = hourly(200, shops=("north",))
+    data["y"] += 1e12
+    code, frame = road(tmp_path, data)
+    assert code == 0
+    assert frame.y_hat.nunique() == 6
+    assert (frame.y_hat - 1e12).between(30, 70).all()
+
+
+def test_a_series_that_died_gets_a_forecast_and_no_verdict(tmp_path: Path) -> None:
+    data = hourly(300, shops=("north",))
+    data.loc[data.index >= 100, "y"] = 5.0
+    code, frame = road(tmp_path, data)
+    assert code == 0
+    assert frame.y_hat.between(4.5, 5.5).all()
+
+
+def test_a_target_without_its_last_value_is_not_forecast_as_zero(tmp_path: Path) -> None:
+    data = hourly(200, shops=("north",)).assign(a=7.0, b=70.0).drop(columns="y")
+    moving = hourly(200, shops=("south",)).assign(a=lambda x: x.y, b=lambda x: x.y).drop(columns="y")
+    data.loc[data.index >= 197, "b"] = np.nan
+    _, frame = road(tmp_path, pd.concat([data, moving]), "--target", "a", "--target", "b")
+    still = frame[(frame.unique_id == "north") & (frame.target == "b")]
+    assert (still.status == "constant").all()
+    assert (still.y_hat == 70).all()
+
+
+def test_as_of_a_time_before_the_data_is_a_usage_error(trained: Path, tmp_path: Path, capsys: Capture) -> None:
+    early = ["predict", "-m", str(trained / "model"), "--as-of", "2023-01-01 00:00:00", "-o", str(tmp_path / "f.csv")]
+    assert run(early) == 2
+    assert "the first is 2024-01-01 00:00:00" in capsys.readouterr().err
+
+
+def test_as_of_inside_a_gap_forecasts_from_the_last_row_that_was_there(tmp_path: Path) -> None:
+    data = hourly(200, shops=("north",))
+    data = data.drop(data.index[150:155])
+    as_of = ("--as-of", "2024-01-07 08:00:00")  # row 152
+    code, frame = road(tmp_path, data, predict=as_of)
+    assert code == 0
+    assert set(frame.cutoff) == {"2024-01-07 05:00:00"}
+    assert frame.ds.iloc[0] == "2024-01-07 06:00:00"
+
+
+def test_as_of_still_knows_what_is_known_ahead(tmp_path: Path) -> None:
+    data = hourly(200).assign(promo=lambda x: (x.index % 5 == 0).astype(float))
+    code, frame = road(tmp_path, data, "--future", "promo", predict=("--as-of", "2024-01-07 23:00:00"))
+    assert code == 0
+    assert set(frame.cutoff) == {"2024-01-07 23:00:00"}
+
+
+def test_a_renamed_file_is_still_the_data_the_model_has_seen(tmp_path: Path, capsys: Capture) -> None:
+    data = hourly(200, shops=("north",)).drop(columns="unique_id")
+    road(tmp_path, data)
+    data.to_csv(tmp_path / "renamed.csv", index=False)
+    places = ["-o", str(tmp_path / "b.csv"), "--metrics", str(tmp_path / "x.csv")]
+    assert run(["backtest", str(tmp_path / "renamed.csv"), "-m", str(tmp_path / "m"), *places]) == 2
+    assert "proves nothing" in capsys.readouterr().err
+
+
+def test_metrics_of_several_targets_say_which(tmp_path: Path) -> None:
+    data = hourly(200).assign(z=lambda x: 1000 * x.y)
+    road(tmp_path, data, "--target", "y", "--target", "z")
+    metrics = pd.read_csv(tmp_path / "m" / "metrics.csv")
+    assert set(metrics.target) == {"y", "z"}
+    assert not metrics.duplicated(["unique_id", "target", "cutoff", "metric"]).any()
+    summary = json.loads((tmp_path / "m" / "manifest.json").read_text())["summary"]["verdict"]["metrics"]
+    assert "mae" not in summary
+    assert 0 < summary["mase"]["y_hat"] < 5
+
+
+def test_the_policy_for_short_series_is_kept(tmp_path: Path, capsys: Capture) -> None:
+    data = hourly(300)
+    brief = data[data.unique_id == "north"].tail(30).assign(unique_id="brief")
+    everything = pd.concat([data, brief])
+    statuses = {}
+    for policy in ("pad", "skip", "naive"):
+        code, frame = road(tmp_path, everything, "--short", policy, "--context", "48")
+        statuses[policy] = (code, frame.groupby("unique_id").status.first().get("brief"))
+    assert statuses == {"pad": (0, "padded"), "skip": (6, None), "naive": (6, "fallback")}
+    refused = ["train", str(tmp_path / "d.csv"), "-m", str(tmp_path / "e"), "--horizon", "28", "--short", "error"]
+    assert run([*refused, *QUICK, "--context", "48", "--patch", "24"]) == 12
+    assert "first brief" in capsys.readouterr().err
+
+
+def test_where_every_series_is_too_short_their_last_values_are_repeated(trained: Path, tmp_path: Path) -> None:
+    pd.read_csv(trained / "data.csv").groupby("unique_id").head(2).to_csv(tmp_path / "two.csv", index=False)
+    arguments = ["predict", str(tmp_path / "two.csv"), "-m", str(trained / "model"), "-o", str(tmp_path / "f.csv")]
+    assert run([*arguments, "-q"]) == 6
+    assert (pd.read_csv(tmp_path / "f.csv").status == "fallback").all()
+    assert run([*arguments, "--on-error", "skip", "-q"]) == 12
+
+
+def test_a_model_can_be_read_by_everybody_who_can_read_its_folder(trained: Path) -> None:
+    modes = {file.stat().st_mode for file in (trained / "model").iterdir()}
+    assert len(modes) == 1

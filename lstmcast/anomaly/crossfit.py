@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmcast.artifact import Model
+from lstmcast.artifact import Model, seen_until
 from lstmcast.config import NetworkSettings, Settings
 from lstmcast.data.excerpt import excerpt
 from lstmcast.data.panel import Panel
@@ -63,9 +63,12 @@ def out_of_sample(
         on_progress(Notice("rows the model has seen, or all without one, are judged by two fresh forecasters"))
         try:
             out = cross_fit(panel, wish, steps_back=steps_back, on_progress=on_progress)
-        except TooShortError:
+        except TooShortError as error:
             if not fresh.any() or fitting == "always":
-                raise
+                raise TooShortError(
+                    f"half of the history is not enough to judge the other half by: {error.message}",
+                    remedy="give more history, or judge by a model trained on more of it: -m MODEL",
+                ) from error
     if trained is not None and fresh.any() and fitting != "always":
         within = tuple(back for back in steps_back if back <= trained.architecture.horizon)
         judged = np.full((len(panel.values), len(within), *shape[2:]), np.nan)
@@ -87,8 +90,7 @@ def _after_training(panel: Panel, trained: Model | None) -> NDArray[np.bool_]:
     """bool (R,) rows later than anything the model saw; a series it never saw is new from its first row."""
     if trained is None:
         return np.zeros(len(panel.values), dtype=bool)
-    never = np.iinfo(np.int64).min
-    until = np.array([trained.trained_until.get(name, never) for name in panel.ids], dtype=np.int64)
+    until = seen_until(trained, panel)
     times = panel.times(np.arange(len(panel.values)))
     series = np.repeat(panel.series, np.diff(panel.offsets))
     later: NDArray[np.bool_] = times > until[series]
@@ -112,7 +114,7 @@ def cross_fit(
     halves = ((begin, middle, later), (middle, panel.ends, ~later))
     for number, (first, stop, judged) in enumerate(halves, start=1):
         part = excerpt(panel, first, stop)
-        plan = make(part, quick)
+        plan = make(part, quick, hold_out=False)
         on_progress(Notice(f"fold {number} of 2: {plan.split.windows:,} windows, {plan.steps} steps"))
         network = fit(part, plan, on_progress=on_progress).forecaster
         fill(out, network, panel, judged, steps_back=steps_back, on_progress=on_progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from lstmcast.anomaly.threshold import flag
 from lstmcast.config import DetectionSettings
 from lstmcast.data.panel import Panel
 from lstmcast.forecast.backtest import target_names
+from lstmcast.forecast.intervals import significant
 
 _MEDIAN, _LOW, _HIGH = LEVELS.index(0.5), LEVELS.index(0.1), LEVELS.index(0.9)
 
@@ -42,8 +43,8 @@ def judge(
 ) -> tuple[Judged, list[Event]]:
     shape = panel.values.shape
     series = np.repeat(panel.series, np.diff(panel.offsets))
-    y = np.where(panel.observed, panel.values + panel.shift[series], np.nan)
-    one_step = forecasts[:, 0]
+    y = significant(np.where(panel.observed, panel.values + panel.shift[series], np.nan), panel.shift[series])
+    one_step = significant(forecasts[:, 0], panel.shift[series][..., None])
     columns = Judged(
         y=y,
         y_hat=one_step[..., _MEDIAN],
@@ -98,6 +99,8 @@ def _judge_one(
         direction=detection.direction,
         min_deviation=detection.min_deviation,
     )
+    judged = np.isfinite(unexpected.error).any(axis=1)
+    flags = replace(flags, raised=flags.raised & judged, active=flags.active & judged)
     track = Track(label, times, y, columns.y_hat[rows, d], columns.lo[rows, d], columns.hi[rows, d])
     told = events(
         track,
@@ -108,7 +111,7 @@ def _judge_one(
         merge_within=detection.merge_within,
         min_duration=detection.min_duration,
     )
-    columns.p_value[rows, d], columns.score[rows, d] = scores.p_value, scores.score
+    columns.p_value[rows, d], columns.score[rows, d] = significant(scores.p_value), significant(scores.score)
     columns.is_anomaly[rows, d] = told.is_anomaly
     for position, event in enumerate(told.events):
         inside = np.flatnonzero(told.of_row == position) + rows.start

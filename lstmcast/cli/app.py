@@ -49,11 +49,9 @@ Exit codes:
     5  training diverged after its retry; the old model is kept
     6  partial: written, but some series failed or fell back
     7  memory, device, disk or permissions
-   10  new anomaly, with --fail-on-anomaly
-   11  the data are stale
+   10  an anomaly, with --fail-on-anomaly
    12  too little history in every series
    70  a fault of lstmcast; a crash report is written
-   75  try later: locked, or the input is still being written
   130  interrupted (143: terminated)"""
 _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 

@@ -191,7 +191,7 @@ COMPUTE = Panel(
     (
         Flag("training.seed", "--seed", "Seed of every random choice.", "N"),
         Flag("training.device", "--device", "auto, cpu, cuda, cuda:1 or mps.", "NAME"),
-        Flag("training.threads", "--threads", "CPU threads; all cores if not given.", "N"),
+        Flag("training.threads", "--threads", "CPU threads; 1 if not given.", "N"),
     ),
 )
 
@@ -204,7 +204,7 @@ MaybeData = Annotated[
 Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - is stdout.", metavar="FILE")]
 ModelFolder = Annotated[Path, typer.Option("-m", "--model", help="Model folder.", metavar="FOLDER")]
 MaybeModelFolder = Annotated[
-    Path | None, typer.Option("-m", "--model", help="Model folder; lstmcast-model if it is there.", metavar="FOLDER")
+    Path | None, typer.Option("-m", "--model", help="Model folder; without DATA, lstmcast-model.", metavar="FOLDER")
 ]
 MODEL_FOLDER = Path("lstmcast-model")
 

@@ -27,6 +27,13 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 WEEK = 7 * DAY
 
+ZONES = (
+    *("Europe/Berlin", "Europe/London", "Europe/Helsinki", "America/New_York", "America/Chicago", "America/Denver"),
+    *("America/Los_Angeles", "America/Halifax", "America/Sao_Paulo", "America/Santiago", "Australia/Sydney"),
+    *("Australia/Adelaide", "Pacific/Auckland", "Asia/Jerusalem", "Africa/Cairo"),
+)
+"""Zones that are suggested where the hours in which clocks change point to them; the first that fits."""
+
 _FIXED = {"D": DAY, "h": HOUR, "min": MINUTE, "s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _ALIAS_UNITS = {**_FIXED, "H": HOUR, "T": MINUTE, "S": SECOND, "L": 1_000_000, "U": 1_000, "N": 1}
 _MONTH_ALIASES = {"M": 1, "Q": 3, "Y": 12, "A": 12}
@@ -118,8 +125,11 @@ class Frequency(Frozen):
         first = np.floor_divide(to_wall(start, self.tz), DAY)
         last = np.floor_divide(to_wall(stop, self.tz), DAY)
         if self.kind == "days":
-            units = last - first
-        elif self.kind == "business":
+            steps = np.floor_divide(last - first, self.step)
+            if self.tz is None:
+                return steps, stop - start == steps * (self.step * DAY)
+            return steps, self.advance(start, steps) == stop
+        if self.kind == "business":
             units = np.busday_count(first.astype("datetime64[D]"), last.astype("datetime64[D]")).astype(np.int64)
         else:
             units = _month_number(last) - _month_number(first)
@@ -191,10 +201,11 @@ def infer(times: Times, following: NDArray[np.bool_], *, integer: bool, tz: str 
     if integer:
         return Frequency(kind="integer", step=_mode(steps))
     wall = to_wall(times, tz)
-    if np.unique(np.mod(wall, DAY)).size > 1:
+    some = np.unique(wall)
+    if np.unique(np.mod(some, DAY)).size > 1:
         return Frequency(kind="fixed", step=_mode(steps), tz=tz)
     days = np.floor_divide(wall, DAY)
-    return _months(days, following, tz) or _days(days, following, tz)
+    return _months(days, np.floor_divide(some, DAY), following, tz) or _days(days, following, tz)
 
 
 def _days(days: Times, following: NDArray[np.bool_], tz: str | None) -> Frequency:
@@ -207,9 +218,10 @@ def _days(days: Times, following: NDArray[np.bool_], tz: str | None) -> Frequenc
     return Frequency(kind="days", step=step, tz=tz)
 
 
-def _months(days: Times, following: NDArray[np.bool_], tz: str | None) -> Frequency | None:
-    month = _month_number(days)
-    of_month = days - _month_start(month) + 1
+def _months(days: Times, some: Times, following: NDArray[np.bool_], tz: str | None) -> Frequency | None:
+    """``some`` are the distinct ``days``."""
+    month = _month_number(some)
+    of_month = some - _month_start(month) + 1
     last = int(of_month.max())
     cut = np.minimum(last, _month_length(month))
     if bool((of_month == _month_length(month)).all()):
@@ -220,6 +232,7 @@ def _months(days: Times, following: NDArray[np.bool_], tz: str | None) -> Freque
         anchor = "day"
     else:
         return None
+    month = _month_number(days)
     steps = np.diff(month, prepend=month[:1])[following]
     steps = steps[steps > 0]
     if not steps.size:

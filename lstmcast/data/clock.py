@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lstmcast.config import Frozen, ReaderSettings
 from lstmcast.data import styles
-from lstmcast.data.calendar import DAY, Times, from_wall, infer, to_wall, zone
+from lstmcast.data.calendar import DAY, ZONES, Times, from_wall, infer, to_wall, zone
 from lstmcast.data.findings import RefusedError, refuse
 from lstmcast.errors import UsageError
 
@@ -23,6 +23,9 @@ _EXCEL_EPOCH = 25_569  # the serial of 1970-01-01
 _FROM_1990, _TO_2060 = 631_152_000, 2_871_763_200
 _LARGEST = 2**62
 _YEARS = frozenset({"year", "years", "yr", "jahr", "annee", "année", "anno", "ano", "año"})
+_WEEKS = frozenset({"week", "weeks", "kw", "woche", "semana", "isoweek", "iso_week", "yearweek", "year_week"})
+_DATES = frozenset({"date", "datum", "fecha", "data"})
+_PACKED = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _COUNTERS = frozenset({"t", "step", "index", "idx", "i", "n", "row", "seq", "tick", "cycle", "frame", "sample"})
 _WHOLE = re.compile(r"[+-]?\d{1,19}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
@@ -90,6 +93,12 @@ class Clock(Frozen):
             )
         return np.array(written, dtype=object)[back.ravel()].tolist() if written else []
 
+    def _swapped(self, given: NDArray[np.object_]) -> str | None:
+        """The same style with day and month exchanged, if all texts fit that."""
+        style = self.formats[0].replace("%m", "%_").replace("%d", "%m").replace("%_", "%d")
+        texts = np.array([str(text).strip() for text in pd.unique(given)], dtype=object)
+        return style if style != self.formats[0] and styles.read(texts, style)[1].all() else None
+
     def _instants(self) -> bool:
         """Whether the texts name instants by themselves, without a zone to read them in."""
         return self.epoch_unit in _UNITS or (not self.epoch_unit and styles.is_zoned(self.formats[0]))
@@ -113,7 +122,8 @@ class Clock(Frozen):
     def _numbers(self, times: Times) -> list[str]:
         if self.epoch_unit == "excel":
             days = to_wall(times, self.tz) / DAY + _EXCEL_EPOCH
-            return [str(int(day)) if day == int(day) else repr(round(day, 10)) for day in days.tolist()]
+            digits = self.fraction or 10
+            return [str(int(day)) if day == int(day) else repr(round(day, digits)) for day in days.tolist()]
         unit = _UNITS[self.epoch_unit or "s"]
         whole, rest = np.divmod(times, unit)
         if not self.fraction:
@@ -142,7 +152,11 @@ class Clock(Frozen):
         leading = styles.is_year_last(text.strip())
         day_first = bool(self.day_first) or "." in text or (leading is not None and leading[0] > 12)
         other = styles.recognise(text.strip(), day_first=day_first)
-        flags = " ".join(f"--date-format '{style}'" for style in (*self.formats, other))
+        # the first format is the one written, so it must say all that the others say
+        asked = sorted((*self.formats, other or ""), key=lambda style: -style.count("%"))
+        flags = " ".join(f"--date-format '{style}'" for style in asked)
+        if other in self.formats and (swapped := self._swapped(given)):
+            other, flags = swapped, f"--date-format '{swapped}'"
         return refuse(
             "bad-time",
             f"column {column!r}, {where}: {text[:60]!r} is not a time written like {like}{more}",
@@ -169,6 +183,8 @@ def infer_clock(
     if settings.epoch_unit:
         return _epoch_clock(settings.epoch_unit, stripped, tz), []
     numeric = np.array([_NUMBER.fullmatch(text) is not None for text in stripped], bool)
+    if numeric.mean() > 0.5 and settings.freq is not None and settings.freq.strip().isdigit():
+        return Clock(kind="integer"), []
     if numeric.mean() > 0.5:  # the others are then named one by one by ``parse``
         return _numeric_clock(stripped[numeric], column=column, tz=tz)
     known = (str(text) for text in stripped if styles.recognise(text, day_first=True))
@@ -191,6 +207,10 @@ def _styled_clock(
 ) -> tuple[Clock, list[str]]:
     notes = []
     day_first = settings.day_first
+    if settings.day_first is None and (year_first := _year_first(texts, first, column=column)):
+        return _written((year_first,), texts, tz=settings.tz, day_first=None), [
+            f"{first} is read year first (--date-format '{year_first}')"
+        ]
     if styles.is_year_last(first) and day_first is None:
         day_first, reason = _day_first(texts, column=column, line=None if lines is None else int(lines[0]))
         notes.append(f"{first} is read {'day' if day_first else 'month'} first: {reason} (--day-first/--no-day-first)")
@@ -233,7 +253,20 @@ def _zone_of(texts: NDArray[np.object_], style: str) -> tuple[str, list[str]]:
     names = sorted(f"{hours}:{minutes}" for hours, minutes in zip(offsets[0], offsets[1], strict=True))
     if len(names) == 1:
         return names[0], []
+    if found := _shared_zone(texts, style):
+        return found, [f"the offsets change ({', '.join(names[:3])}) as they do in {found} (--tz)"]
     return "UTC", [f"the offsets change ({', '.join(names[:3])}), so days are those of UTC; name the zone with --tz"]
+
+
+def _shared_zone(texts: NDArray[np.object_], style: str) -> str | None:
+    """A zone in which every text has the offset it names."""
+    instants, fits = styles.read(texts, style)
+    walls, _ = styles.read(
+        pd.Series(texts).str.replace(r"\s?[+-]\d{2}(?::?\d{2})?$", "", regex=True).to_numpy(object),
+        re.sub(r"\s?%:?z$", "", style),
+    )
+    shown = (walls - instants)[fits]
+    return next((name for name in ZONES if (to_wall(instants[fits], name) - instants[fits] == shown).all()), None)
 
 
 def _day_first(texts: NDArray[np.object_], *, column: str, line: int | None) -> tuple[bool, str]:
@@ -254,20 +287,46 @@ def _day_first(texts: NDArray[np.object_], *, column: str, line: int | None) -> 
         return False, f"{texts[middle.argmax()]} has no other reading"
     if fields[1].iloc[0] == ".":
         return True, "dates with dots are"
-    regular = [order for order in (True, False) if _is_regular(texts, day_first=order)]
+    styled = {order: styles.recognise(str(texts[0]), day_first=order) for order in (True, False)}
+    regular = [order for order, style in styled.items() if _is_regular(texts, style)]
     if len(regular) == 1:
         return regular[0], "only so are the steps constant"
     raise refuse(
         "ambiguous-date",
         f"column {column!r}: {texts[0]!r} can be day first or month first, and no row decides",
-        fix="say --day-first or --no-day-first",
+        fix="--day-first  # or --no-day-first",
         column=column,
         line=line,
     )
 
 
-def _is_regular(texts: NDArray[np.object_], *, day_first: bool) -> bool:
-    style = styles.recognise(str(texts[0]), day_first=day_first)
+def _year_first(texts: NDArray[np.object_], first: str, *, column: str) -> str | None:
+    """The style of dates such as 24-03-20 where they begin with the year of two digits; None where they do not.
+
+    Raises ``RefusedError`` where steps are as regular with the year in front as with it at the end.
+    """
+    style = styles.recognise(first, day_first=True) or ""
+    parts = pd.Series(texts).str.extract(r"^(\d{2})([-/])\d{2}\2(\d{2})(?!\d)")
+    if parts.isna().to_numpy().any() or "%y" not in style:
+        return None
+    mark = style[2]
+    front = f"%y{mark}%m{mark}%d{style[8:]}"
+    if not styles.read(texts, front)[1].all():
+        return None
+    behind = any(_is_regular(texts, styles.recognise(first, day_first=order)) for order in (True, False))
+    if behind != _is_regular(texts, front):
+        return None if behind else front
+    if behind:
+        raise refuse(
+            "ambiguous-date",
+            f"column {column!r}: {first!r} can begin or end with the year, and no row decides",
+            fix=f"--day-first  # or --no-day-first, or --date-format '{front}'",
+            column=column,
+        )
+    return front if parts[0].nunique() < parts[2].nunique() else None
+
+
+def _is_regular(texts: NDArray[np.object_], style: str | None) -> bool:
     if style is None:
         return False
     times, fits = styles.read(texts, style)
@@ -290,13 +349,16 @@ def _numeric_clock(texts: NDArray[np.object_], *, column: str, tz: str | None) -
     low, high = float(numbers.min()), float(numbers.max())
     whole = bool((numbers == np.floor(numbers)).all())
     widths = {len(text) for text in texts[:1000]}
-    if whole and widths <= {4, 6, 8} and len(widths) == 1 and (style := _packed(texts, widths.pop(), name)):
-        return Clock(kind="datetime", formats=(style,), tz=tz), [f"{column} {texts[0]} is read as {style}"]
+    if whole and widths <= set(_PACKED) and len(widths) == 1 and (style := _packed(texts, widths.pop(), name)):
+        note = f"{column} {texts[0]} is read as {style} (--date-format; --freq 1 if it only counts)"
+        return Clock(kind="datetime", formats=(style,), tz=tz), [note]
     for unit, length in _UNITS.items():
         if low * length / 1e9 >= _FROM_1990 and high * length / 1e9 <= _TO_2060:
-            return _epoch_clock(unit, texts, tz), [f"{column} {texts[0]} is read as Unix time in {unit} (--epoch-unit)"]
+            note = f"{column} {texts[0]} is read as Unix time in {unit} (--epoch-unit; --freq 1 if it only counts)"
+            return _epoch_clock(unit, texts, tz), [note]
     if name not in _COUNTERS and low >= _EXCEL_EPOCH + 7_305 and high <= _EXCEL_EPOCH + 33_237:
-        return _epoch_clock("excel", texts, tz), [f"{column} {texts[0]} is read as an Excel date (--epoch-unit excel)"]
+        note = f"{column} {texts[0]} is read as an Excel date (--epoch-unit excel; --freq 1 if it only counts)"
+        return _epoch_clock("excel", texts, tz), [note]
     if not whole:
         raise refuse(
             "fractional-time",
@@ -304,7 +366,7 @@ def _numeric_clock(texts: NDArray[np.object_], *, column: str, tz: str | None) -
             fix="name another column with --time-col, say --epoch-unit s, or number the rows 1, 2, 3",
             column=column,
         )
-    return Clock(kind="integer"), []
+    return Clock(kind="integer"), [f"{column} {texts[0]} is read as a whole number (--date-format, --epoch-unit)"]
 
 
 def _packed(texts: NDArray[np.object_], width: int, name: str) -> str | None:
@@ -313,11 +375,15 @@ def _packed(texts: NDArray[np.object_], width: int, name: str) -> str | None:
         return None
     if width == 4 and name not in _YEARS:
         return None
-    style = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d"}[width]
-    times, fits = styles.read(texts, style)
-    years = times[fits] / DAY / 365.2425 + 1970
-    plausible = width == 4 or bool((years >= 1900).all() and (years < 2100).all())
-    return style if bool(fits.all()) and plausible else None
+    spelled: tuple[str, ...] = ("%G%V",) if name in _WEEKS and width == 6 else (_PACKED[width],)
+    if name in _DATES and width == 6:
+        spelled = ("%Y%m", "%y%m%d")
+    for style in spelled:
+        times, fits = styles.read(texts, style)
+        years = times[fits] / DAY / 365.2425 + 1970
+        if bool(fits.all()) and (width == 4 or bool((years >= 1900).all() and (years < 2100).all())):
+            return style
+    return None
 
 
 def _epoch_clock(unit: str, texts: NDArray[np.object_], tz: str | None) -> Clock:
@@ -327,7 +393,7 @@ def _epoch_clock(unit: str, texts: NDArray[np.object_], tz: str | None) -> Clock
             "kind": "datetime",
             "epoch_unit": unit,
             "tz": zone_name,
-            "fraction": 0 if unit == "excel" else _fraction(texts),
+            "fraction": _fraction(texts),
         }
     )
 
@@ -343,13 +409,20 @@ def _integers(texts: NDArray[np.object_]) -> tuple[Times, NDArray[np.bool_]]:
 
 
 def _epochs(texts: NDArray[np.object_], unit: str) -> tuple[Times, NDArray[np.bool_]]:
-    """Numbers since 1970 (or Excel serials) to nanoseconds; fractions to a microsecond (Excel: millisecond)."""
+    """Numbers since 1970 (or Excel serials) to nanoseconds; fractions to a microsecond.
+
+    Excel serials are taken to the millisecond, second or minute that their decimals can tell apart.
+    """
     fits = np.fromiter((_NUMBER.fullmatch(text) is not None for text in texts), bool, len(texts))
     numbers = pd.to_numeric(pd.Series(np.where(fits, texts, "0")), errors="coerce").to_numpy(float)
     seconds = (numbers - _EXCEL_EPOCH) * 86_400 if unit == "excel" else numbers * (_UNITS[unit] / 1e9)
     fits &= np.abs(seconds) < 9_200_000_000
     if unit == "excel":
-        return np.round(np.where(fits, seconds, 0) * 1_000).astype(np.int64) * 1_000_000, fits
+        # six decimals of a day are 0.09 s: what was written is the nearest whole second
+        decimals = _fraction(texts)
+        finest = 1_000 if decimals > 7 else 1 if decimals > 4 else 1 / 60
+        milliseconds = np.round(np.round(np.where(fits, seconds, 0) * finest) / finest * 1_000)
+        return milliseconds.astype(np.int64) * 1_000_000, fits
     whole, exact = _integers(np.array([text.partition(".")[0] for text in texts], dtype=object))
     rest = np.where(fits, numbers - np.trunc(numbers), 0)
     fraction = np.round(rest * (_UNITS[unit] / 1_000)).astype(np.int64) * 1_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ _TIMES = (
     *("zeit", "zeitstempel", "day", "tag", "week", "month", "monat", "quarter", "period", "year", "jahr", "t", "step"),
 )
 _PARTS = ("year", "jahr", "quarter", "month", "monat", "week", "day", "tag", "hour", "stunde", "minute")
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?")
 _IDS = ("unique_id", "series_id", "item_id", "series", "id")
 _WEAK_IDS = (
     *("sku", "store", "item", "product", "article", "shop", "symbol", "ticker", "sensor", "device", "meter", "site"),
@@ -49,12 +51,12 @@ class Roles:
 
 
 def kinds(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, str]:
-    """``number``, ``time``, ``text`` or ``empty`` for each column, by the majority of its first cells."""
+    """``number``, ``time``, ``clock``, ``text`` or ``empty`` for each column, by the majority of its first cells."""
     found = {}
     for index, name in enumerate(names):
         cells = [row[index] for row in rows if len(row) > index]
         looks = [_look(cell) for cell in cells]
-        counts = {look: looks.count(look) for look in ("text", "time", "number")}
+        counts = {look: looks.count(look) for look in ("text", "clock", "time", "number")}
         best = max(counts, key=lambda look: counts[look])
         found[name] = best if counts[best] else "empty"
     return found
@@ -62,6 +64,8 @@ def kinds(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, str]
 
 def _look(cell: str) -> str:
     look = kind(cell)
+    if look == "text" and _CLOCK.fullmatch(cell):
+        return "clock"
     if look == "text" and styles.recognise(cell, day_first=True):
         return "time"
     return look
@@ -91,10 +95,12 @@ def pick_time(found: Mapping[str, str], settings: ReaderSettings) -> str | None:
     dated = [name for name in free if found[name] == "time"]
     if len(dated) > 1:
         raise refuse(
-            "several-times", f"columns {_listed(dated)} all hold times", fix=f"name one: --time-col {_flag(dated[0])}"
+            "several-times",
+            f"columns {_listed(dated)} all hold times",
+            fix=f"--time-col {_flag(dated[0])}  # or {_listed(dated[1:])}",
         )
     # a column called date whose texts nobody understands is better refused than left out
-    unread = [name for name in named if name.strip().lower() in _SURE_TIMES and found[name] == "text"]
+    unread = [name for name in named if name.strip().lower() in _SURE_TIMES and found[name] in {"text", "clock"}]
     return next(iter([*dated, *unread]), None)
 
 
@@ -108,17 +114,28 @@ def as_text(found: Mapping[str, str], time: str | None, settings: ReaderSettings
     }
 
 
+def repeating(names: Sequence[str], rows: Sequence[Sequence[str]], among: set[str]) -> set[str]:
+    """Those columns ``among`` these of whose first texts most come again."""
+    found = set()
+    for index, name in enumerate(names):
+        cells = [row[index] for row in rows if len(row) > index]
+        if name in among and len(set(cells)) * 4 <= len(cells):
+            found.add(name)
+    return found
+
+
 def assign(frame: pd.DataFrame, found: Mapping[str, str], time: str | None, settings: ReaderSettings) -> Roles:
     """The role of every column. Raises ``RefusedError`` where two readings are equally likely."""
     _check_named(frame, settings)
     named_id = settings.id_col
     series = named_id if named_id or settings.wide else _pick_id(frame, time, found, settings)
+    _refuse_clock_apart(frame, found, time, series, settings)
     asked = {time, series, *settings.future, *(settings.past or ())}
     numeric = [name for name in frame.columns if name not in asked and _numeric(frame, name, found, settings)]
     numeric = [name for name in numeric if not _is_row_index(frame, name, numeric)]
     if settings.wide:
         return _wide(frame, numeric, time, settings)
-    targets = settings.target or _pick_target(numeric, frame)
+    targets = settings.target or _pick_target(numeric, frame, time if series is None else None)
     others = tuple(name for name in numeric if name not in targets)
     past = others if settings.past is None else settings.past
     if len(others) > MOST_GUESSED and not settings.target and settings.past is None:
@@ -193,7 +210,7 @@ def _pick_id(frame: pd.DataFrame, time: str | None, found: Mapping[str, str], se
         raise refuse(
             "several-ids",
             f"columns {_listed(separating)} could each name the series",
-            fix=f"name one: --id-col {_flag(separating[0])}",
+            fix=f"--id-col {_flag(separating[0])}  # or {_listed(separating[1:])}",
         )
     return separating[0] if separating else None
 
@@ -222,8 +239,35 @@ def separating(frame: pd.DataFrame, roles: Roles) -> tuple[str, str] | None:
         if 1 < frame[name].nunique() < len(frame) and not frame.duplicated([*keys, name]).any():
             if name.strip().lower() in _PARTS:
                 return name, f"write {_listed([*keys[-1:], name])} into one column, for example 2024-01-31 14:00"
-            return name, f"--id-col {_flag(name)}"
+            if roles.id is None or not frame.duplicated([*keys[-1:], name]).any():
+                return name, f"--id-col {_flag(name)}"
+            return name, f"write {_listed([roles.id, name])} into one column and name that with --id-col"
+    repeated = [name for name in frame.columns if name not in {*keys, *roles.targets} and _comes_again(frame, name)]
+    for pair in combinations(repeated[:10], 2):
+        if roles.id is None and not frame.duplicated([*keys, *pair]).any():
+            joined = " and ".join(pair)
+            return joined, f"write {', '.join(pair)} into one column and name that with --id-col"
     return None
+
+
+def _comes_again(frame: pd.DataFrame, name: str) -> bool:
+    return bool(1 < frame[name].nunique() * 2 <= len(frame)) and not pd.api.types.is_float_dtype(frame[name])
+
+
+def _refuse_clock_apart(
+    frame: pd.DataFrame, found: Mapping[str, str], time: str | None, series: str | None, settings: ReaderSettings
+) -> None:
+    """Raise ``RefusedError`` where a date comes again and again and the time of day stands in another column."""
+    used = {time, series, *settings.target, *(settings.past or ()), *settings.future}
+    clocks = [name for name, look in found.items() if look == "clock" and name not in used]
+    keys = [name for name in (series, time) if name is not None]
+    if time is None or not clocks or settings.duplicates != "error" or not frame.duplicated(keys).any():
+        return
+    raise refuse(
+        "split-time",
+        f"the time is spread over the columns {_listed([time, clocks[0]])}",
+        fix="write it into one column, for example 2024-01-31 14:00, and name that with --time-col",
+    )
 
 
 def _numeric(frame: pd.DataFrame, name: str, found: Mapping[str, str], settings: ReaderSettings) -> bool:
@@ -245,7 +289,7 @@ def _wide(frame: pd.DataFrame, numeric: list[str], time: str | None, settings: R
     past = settings.past or ()
     targets = settings.target or tuple(numeric)
     if not targets:
-        raise _no_target(frame)
+        raise _no_target(frame, time)
     used = {time, *targets, *past, *settings.future}
     ignored = [name for name in frame.columns if name not in used]
     notes = _notes(time, None, targets, (), settings.model_copy(update={"target": targets}))
@@ -255,7 +299,7 @@ def _wide(frame: pd.DataFrame, numeric: list[str], time: str | None, settings: R
     return Roles(time, None, targets, past, settings.future, wide=True, notes=tuple(notes))
 
 
-def _pick_target(numeric: list[str], frame: pd.DataFrame) -> tuple[str, ...]:
+def _pick_target(numeric: list[str], frame: pd.DataFrame, time: str | None) -> tuple[str, ...]:
     for wanted in _TARGETS:
         named = [name for name in numeric if name.strip().lower() == wanted]
         if len(named) == 1:
@@ -263,21 +307,28 @@ def _pick_target(numeric: list[str], frame: pd.DataFrame) -> tuple[str, ...]:
     if len(numeric) == 1:
         return (numeric[0],)
     if not numeric:
-        raise _no_target(frame)
+        raise _no_target(frame, time)
     if len(numeric) > MOST_GUESSED:
         raise _too_many(numeric)
-    raise refuse(
-        "several-targets",
-        f"columns {_listed(numeric)} could each be the one to forecast",
-        fix=f"name it: --target {_flag(numeric[0])}; or forecast every column as a series of its own: --wide",
-    )
+    fix = f"--target {_flag(numeric[0])}  # or another of them; or --wide to forecast each as a series of its own"
+    if time is not None and frame[time].duplicated().any():
+        whole = [name for name in numeric if pd.api.types.is_integer_dtype(frame[name])]
+        naming = [name for name in whole if _separates(frame, time, name)]
+        naming = [name for name in naming if frame[name].nunique() * 2 <= len(frame)]
+        if len(naming) == 1 and len(numeric) > 1:
+            other = next(name for name in numeric if name not in naming)
+            fix = f"--id-col {_flag(naming[0])} --target {_flag(other)}  # if {naming[0]} names the series"
+    raise refuse("several-targets", f"columns {_listed(numeric)} could each be the one to forecast", fix=fix)
 
 
-def _no_target(frame: pd.DataFrame) -> RefusedError:
+def _no_target(frame: pd.DataFrame, time: str | None) -> RefusedError:
+    others = [name for name in frame.columns if name != time and not frame[name].isna().all()]
     return refuse(
         "no-target",
         f"no column holds numbers to forecast (columns: {_listed(frame.columns)})",
-        fix="name one with --target; if its numbers have a comma, --decimal ,",
+        fix=f"--target {_flag(others[-1])}  # its cells that are no numbers are then named"
+        if others
+        else "add a column of numbers",
     )
 
 
@@ -285,7 +336,7 @@ def _too_many(numeric: Sequence[str]) -> RefusedError:
     return refuse(
         "many-columns",
         f"{len(numeric)} numeric columns are too many to guess what they are for",
-        fix=f"--wide if each is a series of its own, else --target {_flag(numeric[0])}",
+        fix=f"--wide  # if each is a series of its own, else --target {_flag(numeric[0])}",
     )
 
 

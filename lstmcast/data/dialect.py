@@ -36,7 +36,15 @@ _NUMBER = re.compile(rf"[+-]?(\d+([.,]\d*)?|[.,]\d+|\d{{1,3}}([.,{_GROUP_MARKS}]
 _AMBIGUOUS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
 _GROUPS = re.compile(rf"[+-]?\d{{1,3}}(?:([.,{_GROUP_MARKS}])\d{{3}})(?:\1\d{{3}})*(?:[.,]\d+)?")
 _UNGROUPED = re.compile(r"[+-]?\d{4,}([.,]\d+)?")
-_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?([ T]\d{1,2}:\d{2}.*)?")
+_DATE = re.compile(
+    r"(?:\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?|\d{4}[- ]?Q[1-4]|\d{4}-?W\d{2}|"
+    r"(?:\d{1,2}[- ])?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+    r"(?: \d{1,2},?)?[- ](?:\d{4}|\d{2}))([ T]\d{1,2}:\d{2}.*)?",
+    re.IGNORECASE,
+)
+_WHOLE = re.compile(r"[+-]?\d+")
+_THREE_DECIMALS = re.compile(r"\.(?=\d{3}(?![\d.]))")
+_EXCEL_SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
 
 
 class Dialect(Frozen):
@@ -62,12 +70,16 @@ class Dialect(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What the numeric cells say about their marks; ``ambiguous`` is a cell that can be read two ways."""
+    """What the numeric cells say about their marks.
+
+    ``ambiguous`` is a cell that can be read two ways, ``doubtful`` are the marks of all such cells.
+    """
 
     decimal: str | None = None
     thousands: str | None = None
     ambiguous: str | None = None
     contradiction: tuple[str, str] | None = None
+    doubtful: frozenset[str] = frozenset()
 
 
 def decode(source: Source, encoding: str | None) -> tuple[str, str]:
@@ -89,13 +101,14 @@ def _decoded(source: Source, encoding: str) -> str:
     except UnicodeDecodeError as error:
         raise _undecodable(source, encoding, error) from error
     except UnicodeError as error:
-        raise refuse("encoding", f"{source.label} is not {encoding}: {error}", fix="try --encoding cp1252") from error
+        raise refuse("encoding", f"{source.label} is not {encoding}: {error}", fix="--encoding cp1252") from error
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         halves = source.data[:200].count(0) * 3 >= len(source.data[:200])
-        fix = "--encoding utf-16-le" if halves else "export the file again as text"
+        order = "be" if source.data[:1] == b"\0" else "le"
+        fix = f"--encoding utf-16-{order}" if halves else "export the file again as text"
         raise refuse("nul-bytes", f"{source.label} line {line} holds a NUL byte; it is no CSV text", fix=fix, line=line)
     if not text.strip():
         raise refuse("empty-file", f"{source.label} is empty", fix="name a CSV file with a header and rows")
@@ -121,17 +134,19 @@ def sniff(text: str, settings: ReaderSettings, *, label: str, encoding: str) -> 
 
     Raises ``RefusedError`` when no rows follow the header.
     """
-    skip = settings.skip_rows or 0
+    named = _EXCEL_SEPARATOR.fullmatch(text[: text.find("\n")].strip()) if settings.skip_rows is None else None
+    skip = 1 if named else settings.skip_rows or 0
     lines = head(text, skip)
     if not lines:
         raise refuse("empty-file", f"{label} has no line after the first {skip}", fix="lower --skip-rows")
-    delimiter = settings.delimiter or _delimiter(lines)
+    delimiter = settings.delimiter or (named[1] if named else _delimiter(lines))
     rows = cells(lines, delimiter)
-    header = _has_header(rows)
+    header = _is_headed(rows, settings)
     if len(rows) < 2 and header:
         raise refuse("no-rows", f"{label} has a header but no rows", fix="check the export that wrote it", line=1)
     marks = decide_marks(zip_longest(*rows[header:], fillvalue=""), delimiter)
-    if marks.ambiguous and not settings.decimal:
+    unmarked = marks == Marks() and len(lines) == SAMPLE_LINES and _is_doubtful_anywhere(text)
+    if (marks.ambiguous or unmarked) and not settings.decimal:
         marks = whole_file_marks(text, delimiter=delimiter, skip_rows=skip + header, label=label)
     return Dialect(
         encoding=encoding,
@@ -146,6 +161,9 @@ def sniff(text: str, settings: ReaderSettings, *, label: str, encoding: str) -> 
 
 
 def _thousands(marks: Marks, settings: ReaderSettings) -> str | None:
+    other = {".": ",", ",": "."}.get(settings.decimal or "")
+    if other in marks.doubtful:  # of 1.234 and --decimal , this is all that is left
+        return other
     if settings.decimal and settings.decimal != (marks.decimal or settings.decimal):
         return None
     return None if marks.thousands == settings.decimal else marks.thousands
@@ -163,7 +181,7 @@ def whole_file_marks(text: str, *, delimiter: str, skip_rows: int, label: str) -
         raise refuse(
             "ambiguous-decimal",
             f"{label} line {line}: {marks.ambiguous!r} can be read with a decimal or with a thousands mark",
-            fix="say which mark is the decimal one: --decimal . or --decimal ,",
+            fix="--decimal .  # or --decimal ,",
             line=line,
         )
     if marks.contradiction:
@@ -171,7 +189,7 @@ def whole_file_marks(text: str, *, delimiter: str, skip_rows: int, label: str) -
         raise refuse(
             "mixed-decimals",
             f"{label} writes both {point!r} and {comma!r}",
-            fix="correct the file, or say which mark is the decimal one: --decimal . or --decimal ,",
+            fix="correct the cells whose decimal mark is not that of the others",
         )
     return marks
 
@@ -186,15 +204,15 @@ def remarked(dialect: Dialect, columns: Sequence[Collection[str]], settings: Rea
         raise refuse(
             "ambiguous-decimal",
             f"{marks.ambiguous!r} can be read with a decimal or with a thousands mark",
-            fix="say which mark is the decimal one: --decimal . or --decimal ,",
+            fix="--decimal .  # or --decimal ,",
         )
     decimal = settings.decimal or marks.decimal or dialect.decimal
-    grouped = settings.thousands or marks.thousands or dialect.thousands
+    grouped = settings.thousands or _thousands(marks, settings) or dialect.thousands
     return dialect.model_copy(update={"decimal": decimal, "thousands": None if grouped == decimal else grouped})
 
 
-def announcements(dialect: Dialect, settings: ReaderSettings) -> list[str]:
-    """A sentence for everything about the dialect that was inferred and is not the usual."""
+def announcements(dialect: Dialect, settings: ReaderSettings, names: Sequence[str]) -> list[str]:
+    """A sentence for everything about the dialect that was inferred and is not the usual; ``names`` of the columns."""
     said = []
     if dialect.encoding != "utf-8" and settings.encoding is None:
         said.append(f"encoding: {dialect.encoding} (--encoding)")
@@ -206,7 +224,12 @@ def announcements(dialect: Dialect, settings: ReaderSettings) -> list[str]:
     if dialect.thousands and settings.thousands is None:
         said.append(f"digits are grouped by {dialect.thousands!r} (--thousands)")
     if not dialect.header:
-        said.append(f"the first line is data; the columns are called {', '.join(dialect.names)}")
+        called = ", ".join(dialect.names)
+        said.append(f"the first line is data; the columns are called {called} (--skip-rows 0 if it names them)")
+    elif settings.skip_rows != 0 and (odd := [name for name in names if kind(name) in {"number", "time"}]):
+        invented = _invented_names([names])[list(names).index(odd[0])]
+        flag = "--time-col" if kind(odd[0]) == "time" else "--target"
+        said.append(f"the first line names the columns, {odd[0]} among them ({flag} {invented} if it is data)")
     return said
 
 
@@ -241,6 +264,7 @@ def decide_marks(columns: Iterable[Iterable[str]], delimiter: str) -> Marks:
     decimals: dict[str, str] = {}
     thousands: dict[str, str] = {}
     doubtful: dict[str, str] = {}
+    mixed = False
     for column in columns:
         numbers = sorted({cell for cell in column if _NUMBER.fullmatch(cell)})
         here: dict[str, str] = {}
@@ -248,22 +272,29 @@ def decide_marks(columns: Iterable[Iterable[str]], delimiter: str) -> Marks:
             _weigh(cell, decimals=decimals, thousands=thousands, doubtful=here)
         # a column that writes 12345 without a mark groups nothing: its 1.234 has decimals
         settled = decimals if any(_UNGROUPED.fullmatch(cell) for cell in numbers) else doubtful
+        # 900 beside 1.100: nobody drops decimals only where all three are zero
+        mixed = mixed or ("." in here and settled is doubtful and any(_WHOLE.fullmatch(cell) for cell in numbers))
         for mark, cell in here.items():
             settled.setdefault(mark, cell)
     if len(decimals) > 1:
         return Marks(contradiction=(decimals["."], decimals[","]))
     if decimals:
         (decimal,) = decimals
-        return Marks(
-            decimal=decimal, thousands=next((mark for mark in [*thousands, *doubtful] if mark != decimal), None)
-        )
+        grouping = next((mark for mark in [*thousands, *doubtful] if mark != decimal), None)
+        return Marks(decimal=decimal, thousands=grouping, doubtful=frozenset(doubtful))
     if thousands:
         grouped = next(iter(thousands))
         decimal = next((mark for mark in doubtful if mark != grouped), "," if grouped == "." else ".")
-        return Marks(decimal=decimal, thousands=grouped)
-    if doubtful and not (set(doubtful) == {"."} and delimiter == ","):
-        return Marks(ambiguous=next(iter(doubtful.values())))
-    return Marks(decimal="." if doubtful else None)
+        return Marks(decimal=decimal, thousands=grouped, doubtful=frozenset(doubtful))
+    if doubtful and (mixed or not (set(doubtful) == {"."} and delimiter == ",")):
+        return Marks(ambiguous=next(iter(doubtful.values())), doubtful=frozenset(doubtful))
+    return Marks(decimal="." if doubtful else None, doubtful=frozenset(doubtful))
+
+
+def _is_doubtful_anywhere(text: str) -> bool:
+    """Whether a number such as 1.234 comes anywhere in the text, which the first lines did not show."""
+    before = (text[max(found.start() - 4, 0) : found.start()] for found in _THREE_DECIMALS.finditer(text))
+    return any(re.fullmatch(r"(?:.*[^\d.:])?[1-9]\d{0,2}", part, re.DOTALL) for part in before)
 
 
 def _weigh(cell: str, *, decimals: dict[str, str], thousands: dict[str, str], doubtful: dict[str, str]) -> None:
@@ -313,6 +344,19 @@ def _score(lines: Sequence[str], delimiter: str, *, preamble: bool) -> float:
     return round(lines_alike / len(rows) * clean, 6)
 
 
+def _is_headed(rows: Sequence[Sequence[str]], settings: ReaderSettings) -> bool:
+    """Whether the first line names the columns.
+
+    ``--skip-rows 0`` says that it does; a flag that names a column of the first line, or one that only a file without
+    names would get (``ds``, ``y``, ``c1``), decides too; else the cells do.
+    """
+    asked = {settings.time_col, settings.id_col, *settings.target, *(settings.past or ()), *settings.future} - {None}
+    named, invented = asked <= set(rows[0]), asked <= set(_invented_names(rows))
+    if settings.skip_rows == 0:
+        return True
+    return named if asked and named != invented else _has_header(rows)
+
+
 def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     first = rows[0]
     if not first[0] and len(first) > 1:
@@ -323,6 +367,8 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     below = rows[1] if len(rows) > 1 else []
     pairs = list(zip(first, kinds, below, strict=False))
     if any(found == "time" and kind(cell) == "time" for _, found, cell in pairs):
+        return False
+    if any(found == kind(cell) == "number" and not _WHOLE.fullmatch(name) for name, found, cell in pairs):
         return False
     return not any(name == cell and found == "text" for name, found, cell in pairs)
 

@@ -8,21 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmcast.data.panel import Panel
+from lstmcast.errors import UsageError
 
 
-def excerpt(panel: Panel, first: NDArray[np.int64], stop: NDArray[np.int64]) -> Panel:
+def excerpt(panel: Panel, first: NDArray[np.int64], stop: NDArray[np.int64], *, keep_future: bool = False) -> Panel:
     """Rows ``first`` .. ``stop`` - 1 of each segment (S,), in flat rows; empty segments and series are left out.
 
-    A segment that keeps its end keeps its future block with it.
+    A segment ends with its last observed row before ``stop``. With ``keep_future`` the covariates of later rows stay,
+    as its future block.
     """
     first = np.maximum(first, panel.offsets[:-1])
-    whole = stop >= panel.ends
-    ends = np.minimum(stop, panel.ends)
+    ends = np.minimum(_last_observed(panel, np.minimum(stop, panel.ends)) + 1, panel.ends)
     kept = np.flatnonzero(ends > first)
-    last = np.where(whole, panel.offsets[1:], ends)[kept]
+    last = panel.offsets[1:][kept] if keep_future else ends[kept]
     lengths = last - first[kept]
-    begin = np.concatenate([[0], np.cumsum(lengths)])
+    begin = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     rows = np.repeat(first[kept] - begin[:-1], lengths) + np.arange(begin[-1])
+    known = rows < np.repeat(ends[kept], lengths)
     names, series = np.unique(panel.series[kept], return_inverse=True)
     return replace(
         panel,
@@ -31,19 +33,35 @@ def excerpt(panel: Panel, first: NDArray[np.int64], stop: NDArray[np.int64]) -> 
         offsets=begin,
         ends=begin[:-1] + ends[kept] - first[kept],
         start=panel.times(first[kept]),
-        values=panel.values[rows],
-        observed=panel.observed[rows],
+        values=panel.values[rows] * known[:, None],
+        observed=panel.observed[rows] & known[:, None],
         covariates=panel.covariates[rows],
         shift=panel.shift[names],
     )
 
 
 def until(panel: Panel, time: int) -> Panel:
-    """The panel as it was just after ``time`` (clock units): later rows, and series that begin later, are gone.
+    """The panel as it was just after ``time`` (clock units): later targets, and series that begin later, are gone.
 
-    Future-known covariates after ``time`` stay readable only as far as the file itself had a future block.
+    Covariates known ahead stay; those known only up to now are hidden. Raises ``UsageError`` if nothing is left.
     """
-    return excerpt(panel, panel.offsets[:-1], _row_after(panel, time))
+    then = excerpt(panel, panel.offsets[:-1], _row_after(panel, time), keep_future=bool(panel.schema.future))
+    if not then.ids:
+        raise UsageError(
+            f"there is no row at or before {panel.schema.clock.format(np.array([time]))[0]}",
+            remedy=f"the first is {panel.schema.clock.format(panel.start.min(keepdims=True))[0]}",
+        )
+    ahead = np.arange(len(then.values)) >= np.repeat(then.ends, np.diff(then.offsets))
+    then.covariates[ahead, : len(panel.schema.past)] = np.nan  # a copy: excerpts own their arrays
+    return then
+
+
+def _last_observed(panel: Panel, stop: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64 (S,) the last row before ``stop`` (S,) of each segment in which any target was observed, else before it."""
+    row = np.arange(len(panel.values))
+    seen = panel.observed.any(axis=1) & (row < np.repeat(stop, np.diff(panel.offsets)))
+    last: NDArray[np.int64] = np.maximum.reduceat(np.where(seen, row, -1), panel.offsets[:-1])
+    return np.where(last >= panel.offsets[:-1], last, panel.offsets[:-1] - 1)
 
 
 def _row_after(panel: Panel, time: int) -> NDArray[np.int64]:

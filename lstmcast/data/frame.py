@@ -18,6 +18,8 @@ from lstmcast.data.findings import Finding, RefusedError, refuse
 NAMELESS = "column "
 
 _NEWLINE, _QUOTE = b'\n"'
+_LONGEST_HEADER = 100_000
+"""Characters after which a quote that was never closed is no name of a column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,15 @@ def split_header(text: str, dialect: Dialect, *, label: str) -> Body:
         line += 1
     while (stop := text.find("\n", start)) >= 0 and not text[start:stop].strip():
         start, line = stop + 1, line + 1
+    first_line = line
+    while dialect.header and 0 <= stop < start + _LONGEST_HEADER and text.count('"', start, stop) % 2:
+        stop, line = text.find("\n", stop + 1), line + 1
     first = text[start:] if stop < 0 else text[start:stop]
-    (row,) = cells([first], dialect.delimiter) or [[]]
+    (row, *_) = cells([first], dialect.delimiter) or [[]]
     if not dialect.header:
         names = dialect.names + tuple(f"c{index + 1}" for index in range(len(dialect.names), len(row)))
         return Body(names, text[start:], line)
-    names = tuple(name or f"{NAMELESS}{index + 1}" for index, name in enumerate(row))
+    names = tuple(" ".join(name.split("\n")) or f"{NAMELESS}{index + 1}" for index, name in enumerate(row))
     doubled = next((name for index, name in enumerate(names) if name in names[:index]), None)
     if doubled is not None:
         raise refuse(
@@ -50,7 +55,7 @@ def split_header(text: str, dialect: Dialect, *, label: str) -> Body:
             f"{label} has two columns called {doubled!r}",
             fix="rename one of them",
             column=doubled,
-            line=line,
+            line=first_line,
         )
     return Body(names, "" if stop < 0 else text[stop + 1 :], line + 1)
 
@@ -70,12 +75,19 @@ class Layout:
 
 
 def load(
-    body: Body, dialect: Dialect, *, label: str, as_text: Collection[str], whole_text: Collection[str]
+    body: Body,
+    dialect: Dialect,
+    *,
+    label: str,
+    as_text: Collection[str],
+    whole_text: Collection[str],
+    repeating: Collection[str] = (),
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Finding]]:
     """The rows as a frame, the line of each, and what was found on the way.
 
-    Columns in ``as_text`` are read as text, those in ``whole_text`` also keep spellings such as ``NA`` (ids); all
-    others as numbers where every cell is one. Raises ``RefusedError`` for rows with more or fewer cells than columns.
+    Columns in ``as_text`` are read as text, those in ``whole_text`` also keep spellings such as ``NA`` (ids), and those
+    of them in ``repeating`` hold each text only once; all others are read as numbers where every cell is one. Raises
+    ``RefusedError`` for rows with more or fewer cells than columns.
     """
     layout = _layout(body, dialect, label=label)
     names = [*body.names, *(f"{NAMELESS}{index + 1}" for index in range(len(body.names), layout.width))]
@@ -84,7 +96,11 @@ def load(
         layout,
         dialect,
         label=label,
-        dtype={index: str for index, name in enumerate(names) if name in as_text or name in whole_text},
+        dtype={
+            index: "category" if name in repeating else str
+            for index, name in enumerate(names)
+            if name in as_text or name in whole_text
+        },
         na_values={index: tokens for index, name in enumerate(names) if name not in whole_text},
     )
     frame.columns = pd.Index(names)
@@ -114,7 +130,7 @@ def _parsed(
     dialect: Dialect,
     *,
     label: str,
-    dtype: dict[int, type[str]],
+    dtype: Mapping[int, type[str] | str],
     na_values: Mapping[Any, list[str]] | None = None,
     usecols: list[int] | None = None,
 ) -> pd.DataFrame:
@@ -203,7 +219,7 @@ def _ragged(
     line, count = int(lines[first]), int(cells[first])
     fix = "correct these lines, or name the separator with --delimiter"
     if width == 1 and odd.size * 2 > len(cells):
-        fix = f"if the names of the columns are on line {line}: --skip-rows {line - 1}"
+        fix = f"--skip-rows {line - 1}  # if the names of the columns are on line {line}"
     return refuse(
         "ragged-rows",
         f"{label} line {line} has {count} cell{'s' if count > 1 else ''}, not {width}"

@@ -29,7 +29,8 @@ def to_floats(
     """
     if pd.api.types.is_numeric_dtype(column):
         values = column.to_numpy(np.float64)
-        return values, _too_large(values, name=name, lines=lines)
+        long = _too_long(values, name=name, lines=lines) if pd.api.types.is_integer_dtype(column) else []
+        return values, [*_too_large(values, name=name, lines=lines), *long]
     texts = column.astype(object)
     present = texts.notna().to_numpy()
     cleaned = texts[present].astype(str).str.strip()
@@ -41,7 +42,7 @@ def to_floats(
     values[present] = numbers
     missing = cleaned.isin([*NA_TOKENS, *dialect.na_values]).to_numpy()
     unknown = cleaned[np.isnan(numbers) & ~missing]
-    findings = _too_large(values, name=name, lines=lines)
+    findings = [*_too_large(values, name=name, lines=lines), *_too_long(values, name=name, lines=lines)]
     if len(unknown):
         findings.insert(0, _unknown(unknown, name=name, lines=lines))
     return values, findings
@@ -73,12 +74,19 @@ def _unknown(unknown: pd.Series, *, name: str, lines: NDArray[np.int64]) -> Find
         column=name,
         count=len(unknown),
         example_line=line,
-        fix=(
-            "correct these cells, or name the marks: --decimal and --thousands"
-            if looks_numeric(token)
-            else f"if it means missing: --na-values {_quoted(token)}"
-        ),
+        fix=_mend([str(text) for text in unknown.unique()]),
     )
+
+
+def _mend(tokens: list[str]) -> str:
+    if looks_numeric(tokens[0]):
+        return "correct these cells, or name the marks: --decimal and --thousands"
+    if re.fullmatch(r"\(.*\d.*\)|.*\d\s*-|[\u2212\u2013].*\d", tokens[0]):
+        return "write negative numbers with a minus in front, such as -12"
+    if re.search(r"\d", tokens[0]):
+        return "write these cells as plain numbers, without units or signs"
+    words = [token for token in tokens if not re.search(r"\d", token)]
+    return " ".join(f"--na-values {_quoted(token)}" for token in words[:5]) + "  # if it means missing"
 
 
 def _too_large(values: NDArray[np.float64], *, name: str, lines: NDArray[np.int64]) -> list[Finding]:
@@ -96,6 +104,24 @@ def _too_large(values: NDArray[np.float64], *, name: str, lines: NDArray[np.int6
             count=int(rows.size),
             example_line=int(lines[rows[0]]),
             fix="correct these rows, or empty the cells to mark them missing",
+        )
+    ]
+
+
+def _too_long(values: NDArray[np.float64], *, name: str, lines: NDArray[np.int64]) -> list[Finding]:
+    """A warning for whole numbers of more digits than a float holds."""
+    rows = np.flatnonzero((np.abs(values) > 2**53) & (np.abs(values) <= LARGEST))
+    if not rows.size:
+        return []
+    return [
+        Finding(
+            "long-numbers",
+            "warning",
+            f"column {name!r} holds whole numbers beyond 2^53, of which about sixteen digits are kept",
+            column=name,
+            count=int(rows.size),
+            example_line=int(lines[rows[0]]),
+            fix="write fewer digits, for example the differences from a fixed level",
         )
     ]
 

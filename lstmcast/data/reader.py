@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -149,7 +149,7 @@ def _panel(sources: Sequence[str], journey: _Journey) -> tuple[Panel, Times]:
     if journey.future and roles.id is None and len(opened) == 2:
         origin = np.zeros_like(origin)  # the future rows of the only series
         opened = opened[:1]
-    ids, codes = _series(frame, roles, opened, origin, lines)
+    ids, codes = _series(frame, roles, opened, origin, lines, journey)
     targets, covariates = _values(frame, roles, dialect, lines, journey)
     clock = journey.stored.clock if journey.stored else _clock(frame, roles, lines, journey)
     times = _times(frame, roles, clock, codes, lines)
@@ -211,9 +211,12 @@ def _table(opened: list[Source], journey: _Journey) -> tuple[pd.DataFrame, Times
         time = columns.pick_time(found, settings)
         texts, ids = columns.as_text(found, time, settings)
 
+    repeating = columns.repeating(bodies[0].names, sample, ids)
+    opened[:] = [replace(source, data=b"") for source in opened]  # its text is all that is needed now
+
     def tables(written: Dialect) -> list[Loaded]:
         return [
-            load(body, written, label=source.label, as_text=texts, whole_text=ids)
+            load(body, written, label=source.label, as_text=texts, whole_text=ids, repeating=repeating)
             for source, body in zip(opened, bodies, strict=True)
         ]
 
@@ -229,7 +232,7 @@ def _table(opened: list[Source], journey: _Journey) -> tuple[pd.DataFrame, Times
     lines = np.concatenate([lines for _, lines, _ in loaded])
     journey.rows = len(frame)
     if stored is None:
-        journey.say(*announcements(dialect, settings))
+        journey.say(*announcements(dialect, settings, bodies[0].names))
     roles = columns.follow(frame, stored) if stored else columns.assign(frame, found, time, settings)
     journey.say(*roles.notes)
     if gone := [name for name in roles.targets if frame[name].isna().any()]:
@@ -292,11 +295,15 @@ def _missing(frame: pd.DataFrame, names: list[str], lines: Times, counts: Counte
 
 
 def _series(
-    frame: pd.DataFrame, roles: Roles, opened: list[Source], origin: Times, lines: Times
+    frame: pd.DataFrame, roles: Roles, opened: list[Source], origin: Times, lines: Times, journey: _Journey
 ) -> tuple[tuple[str, ...], Times]:
     """The ids in order of first appearance and the series of each row."""
     if roles.id is not None:
-        codes, names = pd.factorize(frame[roles.id].astype(object))
+        codes, spelled = pd.factorize(frame[roles.id].astype(object))
+        merged, names = pd.factorize(np.array([str(name).strip() for name in spelled], dtype=object))
+        codes = np.where(codes < 0, -1, merged[codes]) if len(merged) else codes
+        if padded := sum(str(name) != str(name).strip() for name in spelled):
+            journey.say(f"spaces around {padded} name{'s' if padded > 1 else ''} of series are left out")
         empty = np.flatnonzero((codes < 0) | np.isin(codes, np.flatnonzero(names == "")))
         if empty.size:
             line = int(lines[empty[0]])
@@ -365,7 +372,11 @@ def _frequency(rows: Rows, clock: Clock, journey: _Journey) -> Frequency:
     if found is None:
         if integer:
             return Frequency(kind="integer")
-        raise refuse("no-frequency", "no series has two times, so their distance is unknown", fix="say it: --freq D")
+        raise refuse(
+            "no-frequency",
+            "no series has two times, so their distance is unknown",
+            fix="--freq D  # or the distance these rows have",
+        )
     if clock.kind == "datetime":
         journey.say(f"frequency: {found.name} (--freq)")
     return found

@@ -10,11 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lstmcast.data.calendar import DAY, HOUR, MINUTE, SECOND, Frequency, Times, from_wall
+from lstmcast.data.calendar import DAY, HOUR, MINUTE, SECOND, ZONES, Frequency, Times, from_wall
 from lstmcast.data.clock import Clock
 from lstmcast.data.findings import Finding
 
-_ZONES = ("Europe/Berlin", "Europe/London", "Europe/Helsinki", "America/New_York", "Australia/Sydney")
+_USUAL = (
+    *(n * SECOND for n in (1, 5, 10, 15, 30)),
+    *(n * MINUTE for n in (1, 2, 5, 10, 15, 20, 30)),
+    *(n * HOUR for n in (1, 2, 3, 4, 6, 8, 12, 24)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +123,17 @@ def _merged(kept: Rows, distinct: Rows, group: Times, how: str) -> Rows:
 def _repeated(rows: Rows, copies: NDArray[np.bool_], clock: Clock) -> Finding:
     first = int(np.flatnonzero(copies)[np.argmin(rows.lines[copies])])
     count = int(copies.sum())
+    zone = _doubled_hour(rows.times[copies], clock)
+    hint = "; clocks are set back in that hour, so it may have come twice" if zone else ""
     return Finding(
         "repeated-rows",
-        "info",
-        f"{count} row{'s repeat' if count > 1 else ' repeats'} another in every column; left out",
+        "warning" if zone else "info",
+        f"{count} row{'s repeat' if count > 1 else ' repeats'} another in every column; left out{hint}",
         unique_id=rows.ids[rows.codes[first]],
         first_ds=clock.format(rows.times[first : first + 1])[0],
         count=count,
         example_line=int(rows.lines[first]),
+        fix=f"--tz {zone}  # or the zone these local times are in" if zone else None,
     )
 
 
@@ -143,14 +150,14 @@ def _conflict(
     text = clock.format(rows.times[first : first + 1])[0]
     series = rows.ids[rows.codes[first]]
     count = len(places)
-    code, fix = "same-time", "--duplicates mean (or sum, first, last)"
+    code, fix = "same-time", "--duplicates mean  # or sum, first, last"
     message = (
         f"{count} row{'s have' if count > 1 else ' has'} the time of another row but other values ({series} at {text})"
     )
     if how != "error":
         message = f"{message}; merged by {how}"
     elif zone := _doubled_hour(rows.times[places], clock):
-        code, fix = "dst-fold", f"--tz {zone} (or the zone these local times are in)"
+        code, fix = "dst-fold", f"--tz {zone}  # or the zone these local times are in"
         message = f"{message}; clocks are set back in that hour, so it comes twice"
     elif found := separating():
         column, fix = found
@@ -173,7 +180,7 @@ def _doubled_hour(times: Times, clock: Clock) -> str | None:
     if clock.kind != "datetime" or clock.tz is not None:
         return None
     return next(
-        (name for name in _ZONES if (from_wall(times, name) != from_wall(times, name, later=True)).mean() > 0.9), None
+        (name for name in ZONES if (from_wall(times, name) != from_wall(times, name, later=True)).mean() > 0.9), None
     )
 
 
@@ -202,16 +209,34 @@ def on_grid(rows: Rows, frequency: Frequency, clock: Clock, *, snap: bool) -> tu
         example_line=int(rows.lines[first]),
     )
     if snap:
+        if frequency.kind in {"integer", "fixed"}:  # a little too early is jitter, not the step before
+            steps = steps + ((rows.times - frequency.advance(opening, steps)) * 10 >= frequency.step * 9)
         return replace(rows, times=frequency.advance(opening, steps)), [found]
     message = (
         f"most steps are {frequency.name} and {np.floor(1000 * agreement) / 10:.1f} % of them agree, "
         f"but {off.size} of {len(fits)} rows are not on that grid, the first on line {rows.lines[first]} ({where})"
     )
-    fix = f"--duplicates mean puts rows into steps of {frequency.name}"
-    if finer := _finer(rows, frequency):
+    fix = f"--duplicates mean  # puts rows into steps of {frequency.name}"
+    if nearest := _nearest_usual(rows, frequency):
+        fix = f"--freq {nearest} --duplicates mean  # puts rows into steps of {nearest}"
+    elif finer := _finer(rows, frequency):
         name, filled = finer
         fix = f"{fix}; --freq {name} keeps every row and fills {100 * filled:.0f} % of the grid"
     return rows, [replace(found, code="off-grid", severity="error", message=message, fix=fix)]
+
+
+def _nearest_usual(rows: Rows, frequency: Frequency) -> str | None:
+    """The step people would name where the most common one is only near it: an hour for 3601 s, a month for 31 days."""
+    if frequency.kind == "days" and 28 <= frequency.step <= 31:
+        days = (rows.times // DAY).astype("datetime64[D]")
+        months = days.astype("datetime64[M]").astype(np.int64)
+        late = (days - days.astype("datetime64[M]")).astype(np.int64).mean() > 15
+        return ("ME" if late else "MS") if (np.diff(months)[rows.following()[1:]] > 0).all() else None
+    if frequency.kind != "fixed":
+        return None
+    usual = min(_USUAL, key=lambda length: abs(length - frequency.step))
+    off = abs(usual - frequency.step)
+    return Frequency(kind="fixed", step=usual).name if 0 < off * 10 < usual else None
 
 
 def _finer(rows: Rows, frequency: Frequency) -> tuple[str, float] | None:

@@ -43,7 +43,8 @@ def recognise(text: str, *, day_first: bool) -> str | None:
     clock = _CLOCK.fullmatch(text)
     if not clock:
         return _date_style(text, day_first=day_first)
-    date = _date_style(clock["date"], day_first=day_first)
+    packed = re.fullmatch(r"\d{8}", clock["date"])
+    date = "%Y%m%d" if packed else _date_style(clock["date"], day_first=day_first)
     if date is None or "%d" not in date:
         return None
     hour = "%I" if clock["half"] else "%H"

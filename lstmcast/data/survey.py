@@ -32,6 +32,7 @@ def gaps(rows: Rows, schema: Schema) -> list[Finding]:
     found = []
     if absent.size:
         found.append(_absent(rows, schema, absent, filled[steps[filled] - steps[filled - 1] > 1]))
+        found += _other_steps(rows, schema, steps)
     jumps = np.where(same, np.diff(steps[seen]) - 1, 0)
     long = np.flatnonzero(jumps > schema.max_gap)
     if long.size and schema.gaps != "zero":
@@ -56,8 +57,33 @@ def _absent(rows: Rows, schema: Schema, absent: Times, after: Times) -> Finding:
         last_ds=schema.clock.format(rows.times[last : last + 1])[0],
         count=total,
         example_line=int(rows.lines[after[0]]),
-        fix="--gaps mask, interpolate or zero" if schema.gaps == "error" else None,
+        fix="--gaps mask  # or interpolate, or zero" if schema.gaps == "error" else None,
     )
+
+
+def _other_steps(rows: Rows, schema: Schema, steps: Times) -> list[Finding]:
+    """A warning for series most of whose rows are further apart than one step."""
+    filled = np.flatnonzero(rows.following())
+    apart = steps[filled] - steps[filled - 1]
+    pairs = np.bincount(rows.codes[filled], minlength=len(rows.ids))
+    wide = np.bincount(rows.codes[filled][apart > 1], minlength=len(rows.ids))
+    coarse = np.flatnonzero((wide * 2 > pairs) & (pairs > 2))
+    if not coarse.size or schema.gaps == "zero":
+        return []
+    name = rows.ids[coarse[0]]
+    usual = int(np.median(apart[rows.codes[filled] == coarse[0]]))
+    more = f" (so have {coarse.size - 1} others)" if coarse.size > 1 else ""
+    return [
+        Finding(
+            "other-steps",
+            "warning",
+            f"series {name} has most rows {usual} steps of {schema.frequency.name} apart{more}; what lies between is "
+            "taken as missing",
+            unique_id=name,
+            count=int(coarse.size),
+            fix="train a model of their own on these series, or --gaps zero if absent rows mean zero",
+        )
+    ]
 
 
 def _split(rows: Rows, schema: Schema, seen: Times, long: Times, longest: int) -> Finding:
@@ -73,7 +99,7 @@ def _split(rows: Rows, schema: Schema, seen: Times, long: Times, longest: int) -
         last_ds=schema.clock.format(rows.times[after : after + 1])[0],
         count=count,
         example_line=int(rows.lines[after]),
-        fix=f"--max-gap {longest} bridges them all",
+        fix=f"--max-gap {longest}  # bridges them all",
     )
 
 
@@ -142,7 +168,9 @@ def _short(rows: Rows, schema: Schema, count: Times) -> list[Finding]:
             f"look back on + {horizon} to forecast = {season + horizon}; {rows.ids[least]} has {int(count[least])}",
             unique_id=rows.ids[least],
             count=int(short.size),
-            fix="--horizon and --context with fewer rows, or --short skip",
+            fix=f"--horizon {max(1, int(count[least]) // 3)}"
+            if short.size == len(rows.ids)
+            else "--short skip  # or naive",
         )
     ]
 
@@ -198,5 +226,5 @@ def sparse(rows: Rows, schema: Schema) -> list[Finding]:
         f"{len(rows.times)} rows would fill {100 * len(rows.times) / grid:.2g} % of a grid with a row every "
         f"{schema.frequency.name}"
     )
-    fix = "a coarser grid, for example --freq D --duplicates sum, or a smaller --max-gap"
+    fix = "--freq D --duplicates sum  # or another coarser grid, or a smaller --max-gap"
     return [Finding("sparse", "error", message, count=grid, fix=fix)]

@@ -18,9 +18,9 @@ STDOUT = "-"
 
 
 def write_table(frame: pd.DataFrame, output: str, *, format: Format = "csv") -> None:  # noqa: A002  # the flag's name
-    """Write ``frame`` to the file ``output``, or to stdout for ``-``. Floats keep seven significant digits.
+    """Write ``frame`` to the file ``output``, or to stdout for ``-``, every number with all its digits.
 
-    Forecasts are computed in float32: further digits would be noise. Raises ``ResourceError`` if it cannot be written.
+    Raises ``ResourceError`` if it cannot be written.
     """
     if output == STDOUT:
         _write(frame, sys.stdout, format)
@@ -38,14 +38,10 @@ def write_json(value: Mapping[str, Any], path: Path) -> None:
 
 def _write(frame: pd.DataFrame, file: IO[Any], format: Format) -> None:  # noqa: A002
     if format == "csv":
-        frame.to_csv(file, index=False, float_format="%.7g", lineterminator="\n")
+        frame.to_csv(file, index=False, lineterminator="\n")
         return
-    rounded = frame.copy()
-    for name in rounded.select_dtypes("number"):
-        if rounded[name].dtype.kind == "f":
-            rounded[name] = rounded[name].map(lambda x: None if x != x else float(f"{x:.7g}"), na_action=None)
-    for record in rounded.astype(object).where(rounded.notna(), None).to_dict(orient="records"):
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    for record in frame.astype(object).where(frame.notna(), None).to_dict(orient="records"):
+        file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _finite(value: Any) -> Any:

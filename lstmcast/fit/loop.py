@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,9 @@ from lstmcast.fit.interrupt import polite_stop
 from lstmcast.fit.objective import Loss, Objective, WindowObjective
 from lstmcast.fit.plan import Plan
 from lstmcast.fit.tbptt import StreamObjective
+from lstmcast.forecast.backtest import scaled_error, scales
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Progress
-
-Validate = Callable[[Forecaster], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,6 @@ def fit(
     panel: Panel,
     plan: Plan,
     *,
-    validate: Validate | None = None,
     checkpoints: Path | None = None,
     resume: bool = False,
     identity: str = "",
@@ -47,16 +44,17 @@ def fit(
 ) -> Fitted:
     """Train a Forecaster by ``plan``.
 
-    ``validate`` gives the error of a network on held-out windows (lower is better); with early stopping the best
-    weights are kept, else the last average. ``checkpoints`` is the folder for resuming; ``resume`` continues from it
+    With early stopping the average weights that were best on the held-out windows are kept, else the last ones.
+    ``checkpoints`` is the folder for resuming; ``resume`` continues from it
     and ends with the very weights of an uninterrupted run. ``identity`` names data and settings: a checkpoint of
     another identity is refused.
 
     Raises ``DivergedError`` when the loss is not finite again at half the learning rate, ``StoppedError`` after a
     signal (the checkpoint is saved first), ``ModelError`` when there is no usable checkpoint to resume from.
     """
-    with torch.random.fork_rng(enabled=True):
-        run = _Run(panel, plan, validate=validate, checkpoints=checkpoints, identity=identity, on_progress=on_progress)
+    place = device.choose(plan.settings.training.device)
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
+        run = _Run(panel, plan, checkpoints=checkpoints, identity=identity, on_progress=on_progress)
         if resume and checkpoints is not None:
             run.resume(checkpoints)
         try:
@@ -85,7 +83,6 @@ class _Run:
         panel: Panel,
         plan: Plan,
         *,
-        validate: Validate | None,
         checkpoints: Path | None,
         identity: str,
         on_progress: OnProgress,
@@ -94,7 +91,7 @@ class _Run:
         self.rate = cast(float, settings.learning_rate)
         torch.manual_seed(settings.seed)  # dropout draws from the global generator
         generator = torch.Generator().manual_seed(settings.seed)
-        self.panel, self.plan, self.settings, self.validate = panel, plan, settings, validate
+        self.panel, self.plan, self.settings = panel, plan, settings
         self.checkpoints, self.identity, self.on_progress = checkpoints, identity, on_progress
         self.network = Forecaster(plan.architecture, generator=generator)
         self.network.set_covariate_scale(*_covariate_scale(panel, plan))
@@ -104,7 +101,8 @@ class _Run:
         self.schedule = optimiser.schedule(self.optimiser, settings, steps=plan.steps)
         self.average = optimiser.WeightAverage(self.network, settings.ema)
         self.history: list[tuple[int, float, float, float]] = []
-        self.best, self.best_weights, self.waited = float("inf"), dict(self.average.weights), 0
+        self.best, self.waited = float("inf"), 0
+        self.best_weights: dict[str, Tensor] | None = None
         self.step = 0
         self.good = deepcopy(self.state())
 
@@ -117,10 +115,10 @@ class _Run:
                     self.look(loss)
                     self.good = deepcopy(self.state())
                     self.save()
-                if stop.requested:
+                if stop.requested and self.step < self.plan.steps:
                     self.save()
                     raise self.stopped(stop.requested)
-        self.network.load_state_dict(self.best_weights if self.settings.early_stop else self.average.weights)
+        self.network.load_state_dict(self.best_weights or self.average.weights)
         return Fitted(self.network.eval(), tuple(self.history), self.step)
 
     def take_step(self) -> float:
@@ -142,16 +140,22 @@ class _Run:
     def look(self, loss: float) -> None:
         """Note where training stands; remember the best average seen on held-out windows."""
         error = float("nan")
-        if self.validate is not None and (self.settings.early_stop or self.step == self.plan.steps):
+        if len(self.plan.split.validation) and (self.settings.early_stop or self.step == self.plan.steps):
             current = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
             self.network.load_state_dict(self.average.weights)
-            error = self.validate(self.network.eval())
+            error = self.held_out_error()
             self.network.load_state_dict(current)
             self.waited += 1
-            if error < self.best:
+            if error < self.best and self.settings.early_stop:
                 self.best, self.waited = error, 0
                 self.best_weights = {name: tensor.clone() for name, tensor in self.average.weights.items()}
         self.history.append((self.step, loss, float(self.optimiser.param_groups[0]["lr"]), error))
+
+    def held_out_error(self) -> float:
+        """Mean absolute error on the held-out windows, each series and target in units of its own seasonal change."""
+        split = self.plan.split
+        unit, _ = scales(self.panel, split.limit, season=self.plan.season)
+        return scaled_error(self.network.eval(), self.panel, split.validation, unit)
 
     def is_patient_no_more(self) -> bool:
         return self.settings.early_stop is not None and self.waited >= self.settings.early_stop
@@ -179,6 +183,7 @@ class _Run:
                 remedy="repeat the interrupted command exactly, or train without --resume",
             )
         self.restore(state)
+        self.good = deepcopy(self.state())
 
     def save(self) -> None:
         if self.checkpoints is not None:
@@ -196,12 +201,13 @@ class _Run:
         return {
             "identity": self.identity,
             "step": self.step,
+            "rate": self.rate,
             "network": dict(self.network.state_dict()),
             "average": self.average.weights,
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "objective": self.objective.state(),
-            "random": torch.get_rng_state(),
+            "random": _random_states(self.network.device),
             "best": self.best,
             "best_weights": self.best_weights,
             "waited": self.waited,
@@ -209,13 +215,16 @@ class _Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.step = state["step"]
+        self.step, self.rate = state["step"], state["rate"]
         self.network.load_state_dict(state["network"])
-        self.average.weights = state["average"]
+        place = self.network.device
+        self.average.weights = {name: tensor.to(place) for name, tensor in state["average"].items()}
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.objective.restore(state["objective"])
-        torch.set_rng_state(state["random"])
+        torch.set_rng_state(state["random"][0])
+        if len(state["random"]) > 1:
+            torch.cuda.set_rng_state(state["random"][1], self.network.device)
         self.best, self.best_weights, self.waited = state["best"], state["best_weights"], state["waited"]
         self.history = [tuple(row) for row in state["history"]]
 
@@ -227,6 +236,11 @@ def _objective(panel: Panel, plan: Plan, network: Forecaster) -> Objective:
         k1, k2 = settings.tbptt
         return StreamObjective(panel, plan.split, network, lanes=lanes, k1=k1, k2=k2)
     return WindowObjective(panel, plan.split, network, batch=lanes, seed=settings.seed)
+
+
+def _random_states(place: torch.device) -> list[Tensor]:
+    """The generators dropout draws from: torch's on the CPU and, there, the GPU's."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(place)] if place.type == "cuda" else [])]
 
 
 def _covariate_scale(panel: Panel, plan: Plan) -> tuple[Tensor, Tensor]:

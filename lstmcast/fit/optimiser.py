@@ -48,14 +48,11 @@ def schedule(optimiser: Optimizer, settings: TrainingSettings, *, steps: int) ->
 
 
 def clip(network: nn.Module, settings: TrainingSettings) -> Tensor:
-    """Clip by value, then by global norm; returns the norm before clipping."""
+    """Clip by value, then by global norm; returns the norm in between."""
     parameters = list(network.parameters())
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if settings.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, settings.clip_value)
-    if settings.clip_norm is not None:
-        nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
-    return norm
+    return nn.utils.clip_grad_norm_(parameters, settings.clip_norm or math.inf)
 
 
 class WeightAverage:

@@ -37,7 +37,8 @@ class Reason:
 class Plan:
     """Everything training needs. ``settings`` are resolved: training needs no further decision.
 
-    ``season`` is the main season in rows (1 where there is none): what seasonal naive repeats. ``split`` says which
+    ``season`` is the main season in rows (1 where there is none): what seasonal naive repeats. ``median_length`` rows
+    has a typical series. ``split`` says which
     rows train and which validate. ``steps`` optimiser steps. ``lanes`` of a stateful run, ``batch`` otherwise.
     """
 
@@ -45,12 +46,13 @@ class Plan:
     architecture: Architecture
     split: Split
     season: int
+    median_length: int
     steps: int
     reasons: tuple[Reason, ...]
 
 
-def make(panel: Panel, settings: Settings) -> Plan:
-    """Derive the plan for ``panel``.
+def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
+    """Derive the plan for ``panel``. Without ``hold_out`` all rows train, unless early stopping needs some to look at.
 
     Raises ``UsageError`` for combinations that cannot work (all at once), ``TooShortError`` with the arithmetic when no
     series is long enough for a single training window.
@@ -58,13 +60,18 @@ def make(panel: Panel, settings: Settings) -> Plan:
     facts = measure(panel)
     book = _Book()
     architecture = _architecture(panel, settings, facts, book)
-    if faults := architecture_faults(architecture):
+    faults = architecture_faults(architecture)
+    if architecture.loss != "quantile" and "levels" in settings.network.model_fields_set:
+        faults.append(f"loss {architecture.loss!r} forecasts one number and knows no levels; use loss quantile")
+    if faults:
         raise UsageError("\n".join(faults), remedy="change one of the options named")
-    folds = _folds(facts, architecture)
+    folds = _folds(facts, architecture) if hold_out or settings.training.early_stop else 0
     minimum = 1 if architecture.stateful else min(architecture.patch + 1, architecture.context)
     parts = split(panel, context=architecture.context, horizon=architecture.horizon, folds=folds, minimum=minimum)
     if parts.windows == 0:
         raise _too_short(panel, architecture, minimum)
+    if panel.schema.short == "error":
+        _refuse_short(panel, parts, minimum + architecture.horizon)
     training = _training(settings, architecture, parts, book)
     network = settings.network.model_copy(update={key: getattr(architecture, key) for key in _DERIVED})
     resolved = settings.model_copy(update={"network": network, "training": training})
@@ -73,6 +80,7 @@ def make(panel: Panel, settings: Settings) -> Plan:
         architecture=architecture,
         split=parts,
         season=_season(facts, panel),
+        median_length=facts.median_length,
         steps=training.max_steps or 1,
         reasons=tuple(book.reasons),
     )
@@ -214,7 +222,7 @@ def _training(settings: Settings, shape: Architecture, parts: Split, book: _Book
     settle = book.settle
     if wish.stateful:
         tbptt = wish.tbptt or (shape.context, shape.context)
-        rows = int((parts.limit - parts.first).sum())
+        rows = int(np.maximum(parts.limit - parts.first, 0).sum())
         batch = settle("batch", wish.batch, min(32, max(1, rows // (8 * tbptt[0]))), "lanes of at least 8 chunks")
         an_epoch = max(1, rows // (batch * tbptt[0]))
     else:
@@ -228,6 +236,16 @@ def _training(settings: Settings, shape: Architecture, parts: Split, book: _Book
     return wish.model_copy(
         update={"tbptt": tbptt, "batch": batch, "max_steps": steps, "epochs": steps / an_epoch, "learning_rate": rate}
     )
+
+
+def _refuse_short(panel: Panel, parts: Split, need: int) -> None:
+    trains = np.bincount(panel.series, weights=parts.last >= parts.first, minlength=len(panel.ids)) > 0
+    if not trains.all():
+        name = panel.ids[int(np.argmin(trains))]
+        raise TooShortError(
+            f"{int((~trains).sum())} series are too short to train on, first {name}: {need} rows are needed",
+            remedy="leave out --short error, or give more history",
+        )
 
 
 def _too_short(panel: Panel, shape: Architecture, minimum: int) -> TooShortError:

@@ -43,7 +43,8 @@ class StreamObjective:
             self._lanes.chunk(index).to(network.device)
             for index in range(self._position - len(self._entering) + 1, self._position + 1)
         ]
-        state, without = self._entering[0], max(0, len(batches) * self._k1 - self._k2)
+        state = tuple(part.to(network.device) for part in self._entering[0])
+        without = max(0, len(batches) * self._k1 - self._k2)
         if without:
             head, batches[0] = _divide(batches[0], without)
             with torch.no_grad():
@@ -69,4 +70,4 @@ def _divide(batch: Batch, rows: int) -> tuple[Batch, Batch]:
     over_time = ("context", "observed", "past", "target", "target_observed")
     head = replace(batch, **{name: getattr(batch, name)[:, :rows] for name in over_time})
     rest = {name: getattr(batch, name)[:, rows:] for name in over_time}
-    return head, replace(batch, **rest, starts=torch.zeros_like(batch.starts))
+    return head, replace(batch, **rest, starts=torch.zeros_like(batch.starts), cutoff=batch.cutoff + rows)

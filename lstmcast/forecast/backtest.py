@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from lstmcast.config import NetworkSettings
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Windows
 from lstmcast.forecast.baselines import BASELINES
-from lstmcast.forecast.intervals import at_levels, bounded, level_pairs
+from lstmcast.forecast.intervals import at_levels, bounded, level_pairs, significant
 from lstmcast.forecast.predict import quantiles_at
 from lstmcast.net.forecaster import Forecaster
+
+Floats = NDArray[np.float64]
 
 _HISTORY = 1024  # rows a baseline looks back; its memory is bounded by _BLOCK windows of them
 _BLOCK = 2048
@@ -40,7 +41,8 @@ def backtest_frame(
     columns = {"y": y, **interval_columns(quantiles, network.architecture.quantiles, settings)}
     for name in baselines:
         columns[name] = baseline_forecasts(name, panel, cutoffs, horizon=y.shape[1], season=season)
-    return _long(panel, cutoffs, columns)
+    level = panel.shift[panel.series[np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1]][:, None]
+    return _long(panel, cutoffs, {name: significant(values, level) for name, values in columns.items()})
 
 
 def interval_columns(
@@ -58,8 +60,11 @@ def interval_columns(
 def actuals(panel: Panel, cutoffs: NDArray[np.int64], *, horizon: int) -> NDArray[np.float64]:
     """What came true after each cutoff: float64 (V, H, D) in the user's units, NaN where not observed."""
     windows = Windows(panel, context=1, horizon=horizon)
-    batch = windows.gather(torch.from_numpy(cutoffs))
-    return _in_user_units(panel, batch.target.numpy(), batch.target_observed.numpy(), batch.series.numpy())
+    parts = [
+        _in_user_units(panel, batch.target.numpy(), batch.target_observed.numpy(), batch.series.numpy())
+        for batch in windows.batches(cutoffs, size=_BLOCK)
+    ]
+    return np.concatenate(parts)
 
 
 def baseline_forecasts(
@@ -74,36 +79,37 @@ def baseline_forecasts(
     return np.concatenate(parts)
 
 
-def scales(panel: Panel, limit: NDArray[np.int64], *, season: int, target: int = 0) -> pd.DataFrame:
-    """What MASE and RMSSE divide by, per series: columns mase and rmsse, index unique_id.
+def scales(panel: Panel, limit: NDArray[np.int64], *, season: int) -> tuple[Floats, Floats]:
+    """What MASE and RMSSE divide by: two arrays float64 (N, D) in the user's units.
 
-    The mean absolute and root mean square change over ``season`` rows, over the rows before ``limit`` (S,) of each
+    The mean absolute and the root mean square change over ``season`` rows, over the rows before ``limit`` (S,) of each
     segment. NaN where nothing was observed or nothing ever changed.
     """
     season = max(season, 1)
-    values, observed = panel.values[:, target].astype(np.float64), panel.observed[:, target]
-    row = np.arange(season, len(values))
+    row = np.arange(season, len(panel.values))
     segment = np.searchsorted(panel.offsets, row, side="right") - 1
-    paired = (row - season >= panel.offsets[segment]) & (row < limit[segment]) & observed[row] & observed[row - season]
-    change, series = (values[row] - values[row - season])[paired], panel.series[segment[paired]]
-    n = len(panel.ids)
-    count = np.bincount(series, minlength=n)
-    absolute = np.bincount(series, weights=np.abs(change), minlength=n) / np.maximum(count, 1)
-    square = np.bincount(series, weights=change**2, minlength=n) / np.maximum(count, 1)
+    inside = (row - season >= panel.offsets[segment]) & (row < limit[segment])
+    row, series, n = row[inside], panel.series[segment[inside]], len(panel.ids)
+    paired = panel.observed[row] & panel.observed[row - season]
+    change = np.where(paired, panel.values[row].astype(np.float64) - panel.values[row - season], 0.0)
+
+    def mean(values: Floats) -> Floats:
+        totals = [np.bincount(series, weights=column, minlength=n) for column in values.T]
+        counts = [np.bincount(series, weights=column, minlength=n) for column in paired.T]
+        return np.stack(totals, axis=1) / np.maximum(np.stack(counts, axis=1), 1)
+
+    absolute, square = mean(np.abs(change)), mean(change**2)
     known = absolute > 0
-    return pd.DataFrame(
-        {"mase": np.where(known, absolute, np.nan), "rmsse": np.where(known, np.sqrt(square), np.nan)},
-        index=pd.Index(panel.ids, name="unique_id"),
-    )
+    return np.where(known, absolute, np.nan), np.where(known, np.sqrt(square), np.nan)
 
 
-def scaled_error(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64], scale: pd.DataFrame) -> float:
-    """Mean absolute error of the median at ``cutoffs``, each series in units of its own seasonal change."""
+def scaled_error(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64], unit: Floats) -> float:
+    """Mean absolute error of the median at ``cutoffs``, each series and target in its ``unit`` (N, D)."""
     median = quantiles_at(network, panel, cutoffs)[..., network.architecture.quantiles.index(0.5)]
     error = np.abs(median - actuals(panel, cutoffs, horizon=median.shape[1]))
     segment = np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1
-    unit = scale["mase"].to_numpy()[panel.series[segment]]
-    return float(np.nanmean(error / unit[:, None, None]))
+    scaled = error / unit[panel.series[segment]][:, None]
+    return float(np.nanmean(scaled)) if np.isfinite(scaled).any() else float("nan")
 
 
 def _histories(panel: Panel, cutoffs: NDArray[np.int64], *, rows: int) -> Iterator[NDArray[np.float64]]:

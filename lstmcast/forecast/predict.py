@@ -37,30 +37,35 @@ class Forecast:
         return self.levels.index(0.5)
 
 
-def forecast(network: Forecaster, panel: Panel, *, fallback: bool = True) -> Forecast:
+def forecast(
+    network: Forecaster, panel: Panel, *, fallback: bool = True, excluded: NDArray[np.bool_] | None = None
+) -> Forecast:
     """Forecast after the last observed row of each series.
 
     A series whose history never varies is continued as the constant it is. One that is shorter than a patch and one
-    row cannot say anything about itself: with ``fallback`` it repeats its last value (the median only), without it is
-    skipped.
+    row (than the context, where ``schema.short`` is naive or skip) cannot say enough about itself: with ``fallback``
+    its last values are repeated, as the median only; without, or where ``schema.short`` is skip, it is skipped. So are
+    the series ``excluded`` (N,) by the caller.
     """
-    shape = network.architecture
+    shape, short = network.architecture, panel.schema.short
     last = panel.last_segment()
     cutoff, rows = panel.ends[last], panel.ends[last] - panel.offsets[last]
-    known = np.add.reduceat(panel.observed.any(axis=1), panel.offsets[:-1])[last]
+    known = np.add.reduceat(panel.observed.any(axis=1), panel.offsets[:-1], dtype=np.int64)[last]
     constant = constant_series(panel)
-    usable = (known >= min(shape.patch + 1, shape.context)) & ~constant
+    usable = (known >= least_rows(network, short)) & ~constant
+    if excluded is not None:
+        usable &= ~excluded
     levels = shape.quantiles
     quantiles = np.full((len(last), shape.horizon, shape.targets, len(levels)), np.nan)
     if usable.any():
         quantiles[usable] = quantiles_at(network, panel, cutoff[usable])
-    repeat = panel.values[cutoff - 1].astype(np.float64) + panel.shift
+    repeat = _last_values(panel)[last]
     quantiles[constant] = repeat[constant, None, :, None]
     left = ~usable & ~constant
-    if fallback:
-        quantiles[left, :, :, levels.index(0.5)] = repeat[left, None, :]
+    repeated = left & (fallback and short != "skip")
+    quantiles[repeated, :, :, levels.index(0.5)] = repeat[repeated, None, :]
     status = np.select(
-        [constant, left & fallback, left, rows < shape.context], ["constant", "fallback", "skipped", "padded"], "ok"
+        [constant, repeated, left, rows < shape.context], ["constant", "fallback", "skipped", "padded"], "ok"
     )
     return Forecast(
         quantiles=quantiles,
@@ -69,6 +74,20 @@ def forecast(network: Forecaster, panel: Panel, *, fallback: bool = True) -> For
         cutoff=panel.times(cutoff - 1),
         status=tuple(str(word) for word in status),
     )
+
+
+def least_rows(network: Forecaster, short: str) -> int:
+    """Observed rows a series needs at its end to be forecast by the network, under the policy ``short``."""
+    shape = network.architecture
+    return shape.context if short in {"naive", "skip"} else min(shape.patch + 1, shape.context)
+
+
+def _last_values(panel: Panel) -> NDArray[np.float64]:
+    """float64 (S, D) the last observed value of each target in each segment, in the user's units; NaN where none is."""
+    row = np.where(panel.observed, np.arange(len(panel.values))[:, None], -1)
+    position = np.maximum.reduceat(row, panel.offsets[:-1])
+    values = np.take_along_axis(panel.values, np.maximum(position, 0), axis=0) + panel.shift[panel.series]
+    return np.where(position >= 0, values, np.nan)
 
 
 def quantiles_at(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -106,18 +125,19 @@ def _streamed(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> 
         places = np.flatnonzero(np.isin(segment, group))
         lane = np.argsort(group)[np.searchsorted(np.sort(group), segment[places])]
         row = cutoffs[places] - 1 - panel.offsets[segment[places]]
-        lanes = Lanes(panel, whole(panel, group), rows=_ROWS, horizon=network.architecture.horizon)
+        size = min(_ROWS, int(row.max()) + 1)
+        lanes = Lanes(panel, whole(panel, group), rows=size, horizon=network.architecture.horizon)
         state = network.initial_state(lanes.lanes)
         with torch.inference_mode():
-            for index in range(int(row.max()) // _ROWS + 1):
+            for index in range(int(row.max()) // size + 1):
                 now = lanes.chunk(index).to(network.device)
-                here = row // _ROWS == index
+                here = row // size == index
                 if not here.any():
                     state = network.carry(now.context, now.observed, now.past, state, now.starts)
                     continue
                 prediction, state = network.stream(now.context, now.observed, now.past, now.future, state, now.starts)
                 values = network.quantiles(prediction).cpu().numpy()
-                yield places[here], values[lane[here], row[here] % _ROWS]
+                yield places[here], values[lane[here], row[here] % size]
 
 
 def constant_series(panel: Panel) -> NDArray[np.bool_]:

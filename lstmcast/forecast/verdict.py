@@ -14,6 +14,7 @@ from lstmcast.forecast import metrics
 from lstmcast.forecast.backtest import scales, target_names
 
 AGAINST = "seasonal-naive"
+_IN_UNITS = r"mae$|rmse$|bias$|winkler|quantile_loss"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,13 @@ class Verdict:
 
     def sentence(self) -> str:
         """The verdict in one line."""
-        if not np.isfinite(self.skill):
+        if not self.windows:
             return "no verdict: no series is long enough to hold anything out"
+        held = f"{self.windows} held-out window{'s' if self.windows > 1 else ''}"
+        if not np.isfinite(self.skill):
+            return f"no verdict on {held}: the values there, or a season before, never change"
         word = "better" if self.skill >= 0 else "WORSE"
         mase = float(self.overall[metrics.MODEL]["mase"])
-        held = f"{self.windows} held-out window{'s' if self.windows > 1 else ''}"
         return f"MASE {mase:.3f} on {held}: {abs(self.skill):.1%} {word} than seasonal naive"
 
     def coverage(self) -> dict[str, float]:
@@ -52,21 +55,28 @@ class Verdict:
 def judge(
     frame: pd.DataFrame, panel: Panel, *, limit: NDArray[np.int64], season: int, baselines: Sequence[str]
 ) -> Verdict:
-    """Score a frame of ``backtest_frame``. MASE divides by the seasonal change of the rows before ``limit`` (S,)."""
+    """Score a frame of ``backtest_frame`` whose ``baselines`` include seasonal naive.
+
+    MASE divides by the seasonal change of the rows before ``limit`` (S,) of each segment.
+    """
     models = (metrics.MODEL, *baselines)
-    times = panel.schema.clock
+    names = target_names(panel)
+    units = scales(panel, limit, season=season)
     parts = []
-    for d, name in enumerate(target_names(panel)):
+    for d, name in enumerate(names):
         rows = frame[frame["target"] == name]
-        unit = scales(panel, limit, season=season, target=d)
+        unit = pd.DataFrame({"mase": units[0][:, d], "rmsse": units[1][:, d]}, index=pd.Index(panel.ids))
         parts.append(metrics.score(rows, models=models, scales=unit).assign(target=name))
     scores = pd.concat(parts, ignore_index=True)
+    tidy = metrics.tidy(scores, baseline=AGAINST)
+    tidy["cutoff"] = panel.schema.clock.format(tidy["cutoff"].to_numpy(dtype=np.int64))
+    if len(names) > 1:
+        tidy.insert(1, "target", scores["target"])
+        scores = scores[~scores["metric"].str.match(_IN_UNITS)]  # what has units is not averaged over targets
     overall = metrics.overall(scores, models=models)
-    baseline = AGAINST if AGAINST in baselines else None
-    tidy = metrics.tidy(scores, baseline=baseline)
-    tidy["cutoff"] = times.format(tidy["cutoff"].to_numpy(dtype=np.int64))
     skill = float("nan")
-    if baseline and "mase" in overall.index:
-        skill = 1 - float(overall[metrics.MODEL]["mase"]) / float(overall[baseline]["mase"])
+    if "mase" in overall.index:
+        mase = overall.loc[["mase"]]
+        skill = float(metrics.skill(pd.Series(["mase"], index=mase.index), mase[metrics.MODEL], mase[AGAINST]).iloc[0])
     windows = len(frame[["unique_id", "cutoff"]].drop_duplicates())
     return Verdict(overall=overall, tidy=tidy, skill=skill, windows=windows)

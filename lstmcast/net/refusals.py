@@ -52,7 +52,9 @@ def _seasons(a: Architecture) -> list[str]:
     needs = [f"base {a.base!r}"] * (a.base == "seasonal") + [f"normaliser {a.normaliser!r}"] * (
         a.normaliser == "season-mean"
     )
-    faults = [f"{need} needs a season; give one, or choose another" for need in needs if not a.seasons]
+    faults = [
+        f"{need} needs a season that fits into the context twice; choose another" for need in needs if not a.seasons
+    ]
     faults += [f"season {season} is not a number of rows above 0" for season in a.seasons if season < 1]
     if a.base == "seasonal":
         faults += [

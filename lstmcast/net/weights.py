@@ -31,7 +31,7 @@ def normal(*shape: int, generator: torch.Generator) -> nn.Parameter:
 
 def linear(inputs: int, outputs: int, *, generator: torch.Generator) -> nn.Linear:
     """A linear layer with torch's usual bounds, ±1/√inputs."""
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
+    layer = _undrawn(inputs, outputs)
     bound = 1 / math.sqrt(max(inputs, 1))
     for parameter in (layer.weight, layer.bias):
         nn.init.uniform_(parameter, -bound, bound, generator=generator)
@@ -40,10 +40,16 @@ def linear(inputs: int, outputs: int, *, generator: torch.Generator) -> nn.Linea
 
 def silent_linear(inputs: int, outputs: int) -> nn.Linear:
     """A linear layer that starts at zero: it says nothing until training needs it."""
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
+    layer = _undrawn(inputs, outputs)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def _undrawn(inputs: int, outputs: int) -> nn.Linear:
+    """A layer about to be filled. torch's own first draw is undone; its ``skip_init`` would cost half a second once."""
+    with torch.random.fork_rng(devices=[]):
+        return nn.Linear(inputs, outputs)
 
 
 def fill(parameter: Tensor, value: float) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lstmcast.artifact import Model, load
+from lstmcast.artifact import Model, load, seen_until
 from lstmcast.config import NetworkSettings, Settings
 from lstmcast.data.excerpt import excerpt
 from lstmcast.data.panel import Panel
@@ -18,7 +18,7 @@ from lstmcast.data.writer import write_table
 from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit import device
 from lstmcast.fit.loop import fit
-from lstmcast.fit.plan import Plan, main_season, make
+from lstmcast.fit.plan import main_season, make
 from lstmcast.forecast.backtest import backtest_frame
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
 from lstmcast.net.forecaster import Forecaster
@@ -30,7 +30,7 @@ def backtest(
     *,
     settings: Settings,
     model: Path | None = None,
-    windows: int = 3,
+    windows: int = 4,
     stride: int | None = None,
     refit: bool = False,
     baselines: tuple[str, ...] = (),
@@ -50,6 +50,8 @@ def backtest(
     panel = read(sources, settings.reader, schema=trained.schema if trained else None, on_progress=on_progress).panel
     horizon = _horizon(settings, trained, panel)
     origins = _origins(panel, horizon=horizon, windows=windows, stride=stride or horizon)
+    if len(origins) < len(panel.ids):
+        on_progress(Notice(f"{len(panel.ids) - len(origins)} series have no room for the origins: left out", "warning"))
     wish = settings.model_copy(update={"network": settings.network.model_copy(update={"horizon": horizon})})
     against = tuple(dict.fromkeys((AGAINST, *baselines)))
     if trained is not None:
@@ -109,13 +111,13 @@ def _segments(panel: Panel, rows: NDArray[np.int64]) -> NDArray[np.int64]:
 def _require_unseen(trained: Model, panel: Panel, origins: NDArray[np.int64]) -> None:
     segments = _segments(panel, origins[:, 0])
     last_seen = panel.times(origins[:, 0] - 1)
-    for segment, time in zip(segments, last_seen, strict=True):
-        name = panel.ids[panel.series[segment]]
-        if trained.trained_until.get(name, time) > time:
-            raise UsageError(
-                f"the model has seen rows of series {name} after the first origin: judging it there proves nothing",
-                remedy="leave out -m to train for the backtest, or use fewer --windows",
-            )
+    seen = seen_until(trained, panel)[panel.series[segments]]
+    if (seen > last_seen).any():
+        name = panel.ids[panel.series[segments[np.argmax(seen > last_seen)]]]
+        raise UsageError(
+            f"the model has seen rows of series {name} after the first origin: judging it there proves nothing",
+            remedy="leave out -m to train for the backtest, or use fewer --windows",
+        )
 
 
 def _trained_frame(
@@ -135,7 +137,7 @@ def _trained_frame(
         stop = panel.ends.copy()
         stop[_segments(panel, chosen[:, 0])] = chosen[:, 0]
         past = excerpt(panel, panel.offsets[:-1], stop)
-        plan: Plan = make(past, wish)
+        plan = make(past, wish, hold_out=False)
         on_progress(Notice(f"training {number} of {len(rounds)}: {plan.split.windows:,} windows, {plan.steps} steps"))
         network = fit(past, plan, on_progress=on_progress).forecaster
         frames.append(_frame(network, panel, chosen.reshape(-1), plan.settings.network, season, against))

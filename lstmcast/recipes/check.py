@@ -30,8 +30,6 @@ from lstmcast.outcome import OnProgress, Outcome, Table, silent
 
 SERIES_SHOWN = 8
 
-_COLUMNS = ("severity", "code", "unique_id", "column", "first_ds", "last_ds", "count", "example_line", "message", "fix")
-
 
 def check(
     sources: Sequence[str],
@@ -62,10 +60,9 @@ def check(
         facts["changes"] = changes
     if report is not None:
         write_json(facts, report)
-    rows = tuple(tuple(finding.facts()[column] for column in _COLUMNS) for finding in findings)
-    return Outcome(
-        code=0 if ok else 1, facts=facts, lines=tuple(lines), table=Table("findings", _COLUMNS, rows) if rows else None
-    )
+    rows = tuple((finding.severity, finding.message, finding.fix or "") for finding in findings)
+    table = Table("findings", ("severity", "finding", "what to do"), rows) if rows else None
+    return Outcome(code=0 if ok else 1, facts=facts, lines=tuple(lines), table=table)
 
 
 def _facts(reading: Examination, findings: Sequence[Finding], *, ok: bool) -> dict[str, Any]:

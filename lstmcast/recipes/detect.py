@@ -21,7 +21,7 @@ from lstmcast.data.writer import write_table
 from lstmcast.errors import DataError, UsageError
 from lstmcast.fit import device
 from lstmcast.fit.facts import measure
-from lstmcast.outcome import OnProgress, Outcome, silent
+from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 
 _DAILY = 5  # rows a week from which a budget by the month makes sense
 
@@ -58,6 +58,9 @@ def detect_anomalies(
         table, found = _since(table, found, panel, since)
     write_table(table, output)
     write_table(_events_frame(found), events)
+    if fail_on_anomaly:  # the reason of the exit code, also for --quiet
+        for event in found:
+            on_progress(Notice(event.message, "warning"))
     facts = _facts(table, found, output, events, budget=budget, per_row=per_row)
     return Outcome(code=10 if fail_on_anomaly and found else 0, facts=facts, lines=_lines(facts, found))
 
@@ -73,7 +76,9 @@ def _read(sources: list[str], settings: Settings, trained: Model | None, on_prog
 
 def _budget(detection: DetectionSettings, panel: Panel) -> str:
     per_week = panel.schema.frequency.rows_per_week()
-    return detection.budget or ("1/month" if per_week is not None and per_week >= _DAILY else "1/1000rows")
+    if detection.budget is not None or per_week is None:
+        return detection.budget or "1/1000rows"
+    return "1/month" if per_week >= _DAILY else "1/100rows"
 
 
 def _since(table: pd.DataFrame, found: list[Event], panel: Panel, since: str) -> tuple[pd.DataFrame, list[Event]]:
@@ -86,6 +91,8 @@ def _since(table: pd.DataFrame, found: list[Event], panel: Panel, since: str) ->
             remedy=f"write it like {clock.format(panel.start[:1])[0]}",
         ) from error
     kept = clock.parse(table["ds"].tolist()) >= first
+    if not kept.any():
+        raise UsageError(f"there is no row at or after --since {since}", remedy=f"the last is {table['ds'].max()}")
     ends = clock.parse([event.end for event in found]) if found else np.empty(0, dtype=np.int64)
     return table[kept], [event for event, end in zip(found, ends, strict=True) if end >= first]
 

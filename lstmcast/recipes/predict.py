@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lstmcast import __version__
 from lstmcast.artifact import Model, load
@@ -19,8 +20,8 @@ from lstmcast.data.writer import STDOUT, write_json, write_table
 from lstmcast.errors import DataError, TooShortError, UsageError
 from lstmcast.fit import device as devices
 from lstmcast.forecast.backtest import interval_columns, target_names
-from lstmcast.forecast.intervals import bounded
-from lstmcast.forecast.predict import Forecast, forecast
+from lstmcast.forecast.intervals import bounded, significant
+from lstmcast.forecast.predict import Forecast, forecast, least_rows
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 
 _NOT_FORECAST = {"fallback", "skipped"}
@@ -52,20 +53,25 @@ def predict(
     trained = load(model)
     wish = _wish(trained, horizon, levels)
     read_from = sources or list(trained.sources)
+    if not sources and STDOUT in trained.sources:
+        raise UsageError("the model was trained from standard input", remedy="name the data: lstmcast predict DATA")
     reading = read(read_from, reader, schema=trained.schema, future=future, on_progress=on_progress)
     panel = reading.panel if as_of is None else until(reading.panel, _cutoff(reading.panel, as_of))
-    _require_future(panel, wish)
-    ahead = forecast(trained.forecaster.to(devices.choose(device)), panel, fallback=on_error == "naive")
+    lacking = _lacks_future(panel, wish.horizon or 1)
+    network = trained.forecaster.to(devices.choose(device))
+    ahead = forecast(network, panel, fallback=on_error == "naive", excluded=lacking)
     failed = [name for name, status in zip(panel.ids, ahead.status, strict=True) if status in _NOT_FORECAST]
-    if failed and (on_error == "fail" or len(failed) == len(panel.ids)):
-        raise _too_short(trained, failed)
+    strict = on_error == "fail" or panel.schema.short == "error"
+    if failed and (strict or ahead.status.count("skipped") == len(panel.ids)):
+        raise _too_short(trained, panel, failed)
     table = _table(panel, ahead, wish)
     write_table(table, output, format=format)
-    facts = _facts(trained, reading, panel, ahead, output)
+    facts = _facts(trained, reading, panel, ahead, output) | {"horizon": wish.horizon}
     if output != STDOUT:
         write_json(_sidecar(trained, reading, read_from, facts), Path(f"{output}.meta.json"))
     if failed:
-        on_progress(Notice(f"{_some(failed)} too short for the network: {_fate(on_error)}", "warning"))
+        cause = "too short, or without covariates for the whole horizon" if lacking.any() else "too short"
+        on_progress(Notice(f"{_some(failed)} {cause}: {_fate(on_error)}", "warning"))
     return Outcome(code=6 if failed else 0, facts=facts, lines=_lines(facts, output))
 
 
@@ -95,34 +101,35 @@ def _cutoff(panel: Panel, as_of: str) -> int:
         ) from error
 
 
-def _require_future(panel: Panel, wish: NetworkSettings) -> None:
-    """Known-ahead covariates must be there for the whole horizon."""
-    horizon = wish.horizon or 1
-    if not panel.schema.future:
-        return
+def _lacks_future(panel: Panel, horizon: int) -> NDArray[np.bool_]:
+    """bool (N,) series whose known-ahead covariates do not cover the horizon. Raises ``DataError`` if none does."""
     last = panel.last_segment()
-    first = panel.ends[last]
-    rows = first[:, None] + np.arange(horizon)
+    if not panel.schema.future:
+        return np.zeros(len(last), dtype=bool)
+    rows = panel.ends[last][:, None] + np.arange(horizon)
     there = rows < panel.offsets[last + 1][:, None]
     known = panel.covariates[np.where(there, rows, 0)][..., len(panel.schema.past) :]
-    missing = ~(there & ~np.isnan(known).any(axis=-1))
-    if not missing.any():
-        return
-    series, step = np.argwhere(missing)[0]
-    when = panel.schema.frequency.advance(
-        panel.start[last[series], None], rows[series, [step]] - panel.offsets[last[series]]
-    )
-    raise DataError(
-        f"{int(missing.sum())} rows of future-known covariates ({', '.join(panel.schema.future)}) are missing, first "
-        f"for series {panel.ids[series]} at {panel.schema.clock.format(when)[0]}",
-        remedy="append rows with these columns and an empty target, or give them with --future FILE",
-    )
+    missing: NDArray[np.bool_] = ~(there & ~np.isnan(known).any(axis=-1))
+    lacking = np.asarray(missing.any(axis=1), dtype=np.bool_)
+    if lacking.all():
+        series, step = np.argwhere(missing)[0]
+        passed = rows[series, [step]] - panel.offsets[last[series]]
+        when = panel.schema.clock.format(panel.schema.frequency.advance(panel.start[last[series]], passed))[0]
+        raise DataError(
+            f"{int(missing.sum())} rows of future-known covariates ({', '.join(panel.schema.future)}) are missing, "
+            f"first for series {panel.ids[series]} at {when}",
+            remedy="append rows with these columns and an empty target, or give them with --future FILE",
+        )
+    return lacking
 
 
 def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings) -> pd.DataFrame:
     horizon = wish.horizon or 1
     kept = np.array([status != "skipped" for status in ahead.status])
-    columns = interval_columns(bounded(ahead.quantiles[kept, :horizon], wish), ahead.levels, wish)
+    columns = {
+        name: significant(values, panel.shift[kept, None])
+        for name, values in interval_columns(bounded(ahead.quantiles[kept, :horizon], wish), ahead.levels, wish).items()
+    }
     names, clock = target_names(panel), panel.schema.clock
     ids, cutoff = np.array(panel.ids, dtype=object)[kept], np.array(clock.format(ahead.cutoff[kept]), dtype=object)
     times = np.array(clock.format(ahead.times[kept, :horizon].reshape(-1)), dtype=object).reshape(-1, horizon)
@@ -146,7 +153,6 @@ def _facts(trained: Model, reading: Reading, panel: Panel, ahead: Forecast, outp
     return {
         "output": output,
         "series": len(panel.ids),
-        "horizon": trained.architecture.horizon,
         "status": counts,
         "cutoff": panel.schema.clock.format(ahead.cutoff[[int(ahead.cutoff.argmax())]])[0],
         "model_id": trained.identity,
@@ -166,10 +172,10 @@ def _sidecar(trained: Model, reading: Reading, sources: list[str], facts: dict[s
     }
 
 
-def _too_short(trained: Model, failed: list[str]) -> TooShortError:
-    need = min(trained.architecture.patch + 1, trained.architecture.context)
+def _too_short(trained: Model, panel: Panel, failed: list[str]) -> TooShortError:
+    need = least_rows(trained.forecaster, panel.schema.short)
     return TooShortError(
-        f"{_some(failed)} too short: the network needs {need} observed rows at the end of a series",
+        f"{_some(failed)} too short, or without covariates ahead: the network needs {need} observed rows",
         remedy="use --on-error naive to repeat their last value, or give more history",
     )
 

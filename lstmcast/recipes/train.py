@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lstmcast.artifact import CHECKPOINTS, Model, save
+from lstmcast.artifact import CHECKPOINTS, Model, require_free_place, save
 from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
@@ -20,7 +20,7 @@ from lstmcast.errors import ModelError
 from lstmcast.fit import device
 from lstmcast.fit.loop import Fitted, fit
 from lstmcast.fit.plan import Plan, make
-from lstmcast.forecast.backtest import backtest_frame, scaled_error, scales
+from lstmcast.forecast.backtest import backtest_frame
 from lstmcast.forecast.predict import forecast
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
 from lstmcast.net.forecaster import Forecaster
@@ -44,21 +44,21 @@ def train(
     ``min_skill`` (the model is saved all the same). Raises what reading, planning, fitting and saving raise.
     """
     began = time.monotonic()
+    require_free_place(model)
     threads = device.use_threads(settings.training.threads)
     reading = read(sources, settings.reader, on_progress=on_progress)
     panel = reading.panel
     plan = make(panel, settings)
     on_progress(Notice(_plan_in_a_line(plan)))
+    if plan.architecture.context > plan.median_length:
+        text = f"context {plan.architecture.context} is longer than the typical series ({plan.median_length} rows)"
+        on_progress(Notice(f"{text}: most of what the network reads is padding", "warning"))
     table = _reasons(plan) if explain_plan else None
     if dry_run:
         return Outcome(facts=_plan_facts(panel, plan), lines=_dry_lines(panel, plan), table=table)
-    unit = scales(panel, plan.split.limit, season=plan.season)
     fitted = fit(
         panel,
         plan,
-        validate=(lambda network: scaled_error(network, panel, plan.split.validation, unit))
-        if len(plan.split.validation)
-        else None,
         checkpoints=model / CHECKPOINTS,
         resume=resume,
         identity=_identity(reading, plan),
@@ -66,7 +66,7 @@ def train(
     )
     verdict = _held_out(fitted.forecaster, panel, plan)
     facts = _plan_facts(panel, plan) | {"verdict": verdict.facts(), "threads": threads, "steps": fitted.steps}
-    record = _record(sources, reading, plan, fitted, facts | {"seconds": round(time.monotonic() - began, 1)}, verdict)
+    record = _record(sources, reading, plan, fitted, facts, verdict)
     saved = save(
         record,
         model,
@@ -169,9 +169,7 @@ def _lines(verdict: Verdict, model: Path, sources: list[str], *, min_skill: floa
     ]
     told = [f"verdict: {verdict.sentence()}" + (f"; {', '.join(covered)}" if covered else "")]
     if np.isfinite(verdict.skill) and verdict.skill < 0:
-        told.append(
-            "seasonal naive is the better forecast here: try more history, another --context or --base seasonal"
-        )
+        told.append("seasonal naive is the better forecast here: try more history, or another --context or --cell")
     if min_skill is not None:
         told.append(f"the skill {verdict.skill:.3f} is below --min-skill {min_skill:g}")
     told.append(f"model saved and verified in {model}")

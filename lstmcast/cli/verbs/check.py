@@ -16,7 +16,7 @@ from lstmcast.outcome import Outcome
 def check(
     call: Call,
     data: Data,
-    report: Annotated[Path | None, typer.Option(help="Write the findings to this CSV.", metavar="FILE")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the findings to this JSON file.", metavar="FILE")] = None,
     fix: Annotated[Path | None, typer.Option(help="Write the repaired data to this CSV.", metavar="FILE")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as errors.")] = False,
 ) -> Outcome:
