@@ -57,7 +57,7 @@ class ReaderSettings(Frozen):
     encoding: str | None = Field(None, description="text encoding, such as cp1252")
     na_values: tuple[str, ...] = Field((), description="further spellings of a missing value")
     skip_rows: int | None = Field(None, ge=0, description="lines to skip before the header")
-    gaps: Literal["mask", "interpolate", "zero", "error"] = Field("mask", description="what absent rows mean")
+    gaps: Literal["mask", "zero", "error"] = Field("mask", description="what absent rows mean")
     max_gap: int | None = Field(
         None, ge=0, description="longest run of absent rows bridged; beyond it the series splits"
     )
@@ -128,7 +128,7 @@ class DetectionSettings(Frozen):
 
     budget: str | None = Field(
         None,
-        description="alarms a series may raise (default 1/month; 1/100rows if rarer than daily, 1/1000rows if numbered)",
+        description="alarms a series may raise (default 1/month; 1/100rows if rarer, 1/1000rows if numbered)",
     )
     threshold: float | None = Field(None, gt=0, description="fixed score threshold instead of the budget")
     direction: Literal["both", "up", "down"] = Field("both", description="which side counts")

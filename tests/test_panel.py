@@ -114,13 +114,6 @@ def test_a_future_block_beyond_a_long_gap_is_left_out() -> None:
     assert place == [0, 1, -1, -1]
 
 
-def test_interpolation_stays_within_a_segment_and_before_the_future() -> None:
-    rows = [(0, 1, 1.0), (0, 3, 3.0), (0, 4, NAN), (0, 5, 9.0), (0, 20, 5.0), (0, 21, NAN)]
-    panel, _ = lay(rows, known=[0] * 6, future=("x",), gaps="interpolate")
-    assert panel.values[:, 0].tolist() == [1, 2, 3, 6, 9, 5, 0]
-    assert panel.observed[:, 0].tolist() == [True] * 6 + [False]
-
-
 def test_absent_rows_are_zero_on_request_but_missing_values_stay_missing() -> None:
     panel, _ = lay([(0, 1, 1.0), (0, 2, NAN), (0, 5, 9.0)], gaps="zero")
     assert panel.observed[:, 0].tolist() == [True, False, True, True, True]
@@ -134,6 +127,13 @@ def test_a_level_that_dwarfs_the_spread_is_kept_apart(level: float) -> None:
     back = panel.values[:, 0].astype(np.float64) + panel.shift[0, 0]
     assert back.tolist() == pytest.approx(values, abs=1e-3)
     assert (panel.shift[0, 0] == 0) == (level == 0)
+
+
+def test_a_meter_that_counts_up_keeps_its_changes() -> None:
+    values = [5e6 + 1.25 * step for step in range(20_000)]
+    panel, _ = lay([(0, n, value) for n, value in enumerate(values)])
+    back = panel.values[:, 0].astype(np.float64) + panel.shift[0, 0]
+    assert np.abs(np.diff(back) - 1.25).max() < 0.01
 
 
 def test_a_constant_series_is_exact() -> None:

@@ -253,11 +253,42 @@ def test_an_absent_row_is_masked_and_a_long_gap_splits_the_series(tmp_path: Path
     assert {"gaps", "long-gaps"} <= codes(reading)
 
 
-@pytest.mark.parametrize(("gaps", "filled"), [("interpolate", [1, 2, 3, 4]), ("zero", [1, 0, 0, 4])])
-def test_absent_rows_are_filled_on_request(tmp_path: Path, gaps: str, filled: list[float]) -> None:
-    panel = panel_of(read([write(tmp_path, "ds,y\n1,1\n4,4\n5,5\n6,6\n7,7\n")], settings(gaps=gaps, freq="1")))
-    assert panel.values[:4, 0].tolist() == filled
+def test_absent_rows_are_zero_on_request(tmp_path: Path) -> None:
+    panel = panel_of(read([write(tmp_path, "ds,y\n1,1\n4,4\n5,5\n6,6\n7,7\n")], settings(gaps="zero", freq="1")))
+    assert panel.values[:4, 0].tolist() == [1, 0, 0, 4]
     assert panel.observed.all()
+
+
+@pytest.mark.parametrize(
+    ("first", "step", "shown"),
+    [(1_700_000_000, 60, "1700000060"), (1_700_000_000_000, 60_000, "1700000060000"), (20230301, 1, "20230302")],
+)
+def test_a_column_of_ascending_epochs_or_packed_dates_is_the_time_whatever_its_name(
+    tmp_path: Path, first: int, step: int, shown: str
+) -> None:
+    text = "stamp of row,load,other\n" + "".join(f"{first + step * n},{n % 7},{n % 5}\n" for n in range(20))
+    panel = panel_of(read([write(tmp_path, text)], settings(target=("load",))))
+    assert panel.schema.time_col == "stamp of row"
+    assert panel.schema.past == ("other",)
+    assert panel.schema.clock.format(panel.times(np.array([1]))) == [shown]
+
+
+def test_a_large_number_that_does_not_ascend_is_no_time(tmp_path: Path) -> None:
+    text = "ds,visits,money\n" + "".join(f"{n},{n % 7},{1_700_000_000 + (n * 7919) % 100}\n" for n in range(20))
+    panel = panel_of(read([write(tmp_path, text)], settings(target=("visits",))))
+    assert panel.schema.time_col == "ds"
+    unnamed = text.replace("ds,", "count,")
+    assert panel_of(read([write(tmp_path, unnamed)], settings(target=("visits",)))).schema.time_col is None
+
+
+def test_each_input_row_keeps_its_series_and_time_even_if_it_was_left_out(tmp_path: Path) -> None:
+    text = "unique_id,ds,y\nB,1,\nA,1,1\nA,2,2\nA,2,2\nA,3,3\nB,2,5\nB,3,6\nA,4,\n"
+    reading = read([write(tmp_path, text)], settings())
+    ids = [reading.input_ids[n] for n in reading.input_series]
+    assert ids == ["B", "A", "A", "A", "A", "B", "B", "A"]
+    assert reading.input_time.tolist() == [1, 1, 2, 2, 3, 2, 3, 4]
+    assert reading.panel_row[0] == -1
+    assert reading.panel_row[-1] == -1
 
 
 def test_gaps_are_an_error_on_request(tmp_path: Path) -> None:

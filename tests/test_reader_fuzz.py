@@ -55,7 +55,7 @@ FLAGS: dict[str, Any] = {
     "freq": st.sampled_from(["D", "h", "1", "MS"]),
     "decimal": st.sampled_from([".", ","]),
     "duplicates": st.sampled_from(["sum", "mean", "first", "last"]),
-    "gaps": st.sampled_from(["interpolate", "zero", "error"]),
+    "gaps": st.sampled_from(["zero", "error"]),
     "future": st.just(("x",)),
     "epoch_unit": st.sampled_from(["s", "ns", "excel"]),
     "skip_rows": st.integers(0, 2),

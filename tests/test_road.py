@@ -218,6 +218,21 @@ def test_future_known_covariates_are_needed_for_the_whole_horizon(tmp_path: Path
     beside = ["--future", str(tmp_path / "future.csv"), "-o", str(tmp_path / "g.csv"), "-q"]
     assert run(["predict", "-m", model, *beside]) == 0
     assert digest(tmp_path / "f.csv") == digest(tmp_path / "g.csv")
+    known[last].drop(columns="y").to_csv(tmp_path / "future.csv", index=False)
+    assert run(["predict", "-m", model, *beside]) == 0
+    assert digest(tmp_path / "f.csv") == digest(tmp_path / "g.csv")
+    known[last].drop(columns="promo").to_csv(tmp_path / "future.csv", index=False)
+    assert run(["predict", "-m", model, *beside]) == 3
+    assert "future.csv has no column 'promo'" in capsys.readouterr().err
+
+
+def test_the_future_of_a_lone_series_needs_no_name(tmp_path: Path) -> None:
+    data = hourly(206, shops=("north",)).drop(columns="unique_id").assign(promo=lambda x: x.index % 5.0)
+    data.tail(6).drop(columns="y").to_csv(tmp_path / "ahead.csv", index=False)
+    ahead = ("--future", str(tmp_path / "ahead.csv"))
+    code, frame = road(tmp_path, data.head(200), "--future", "promo", predict=ahead)
+    assert code == 0
+    assert set(frame.unique_id) == {"d"}
 
 
 def test_several_targets_are_forecast_together(tmp_path: Path) -> None:

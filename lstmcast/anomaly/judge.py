@@ -15,6 +15,7 @@ from lstmcast.anomaly.tail import score, warm_up_rows
 from lstmcast.anomaly.threshold import flag
 from lstmcast.config import DetectionSettings
 from lstmcast.data.panel import Panel
+from lstmcast.data.reader import Reading
 from lstmcast.forecast.backtest import target_names
 from lstmcast.forecast.intervals import significant
 
@@ -120,14 +121,12 @@ def _judge_one(
     return told.events
 
 
-def in_input_order(columns: Judged, panel_row: NDArray[np.int64], panel: Panel) -> pd.DataFrame:
-    """One line per input row (and channel), in the order of the file; rows the reader dropped are marked so."""
-    rows = panel_row
-    there = rows >= 0
-    at = np.where(there, rows, 0)
-    series = np.repeat(panel.series, np.diff(panel.offsets))[at]
-    times = np.array(panel.schema.clock.format(panel.times(at)), dtype=object)
-    ids = np.array(panel.ids, dtype=object)[series]
+def in_input_order(columns: Judged, reading: Reading) -> pd.DataFrame:
+    """One line per input row (and channel), in the order of the file; rows the reader left out are marked so."""
+    panel, there = reading.panel, reading.panel_row >= 0
+    at = np.where(there, reading.panel_row, 0)
+    ids = np.array(reading.input_ids, dtype=object)[reading.input_series]
+    times = np.array(panel.schema.clock.format(reading.input_time), dtype=object)
     parts = []
     for d, name in enumerate(target_names(panel)):
         cells = {field.name: getattr(columns, field.name)[at, d] for field in fields(Judged)}
@@ -137,5 +136,5 @@ def in_input_order(columns: Judged, panel_row: NDArray[np.int64], panel: Panel) 
         frame.loc[~there, ["event_id", "kind", "direction"]] = ""
         frame.loc[~there, "is_anomaly"] = 0
         frame.loc[~there, "status"] = "dropped"
-        parts.append(frame.assign(order=np.arange(len(rows))))
+        parts.append(frame.assign(order=np.arange(len(frame))))
     return pd.concat(parts).sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)

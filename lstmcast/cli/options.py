@@ -111,7 +111,7 @@ READER = Panel(
         Flag("reader.encoding", "--encoding", "Text encoding, such as cp1252.", "NAME"),
         Flag("reader.na_values", "--na-values", "One more spelling of a missing value; repeatable.", "TEXT", list[str]),
         Flag("reader.skip_rows", "--skip-rows", "Lines to skip before the header.", "N"),
-        Flag("reader.gaps", "--gaps", "What absent rows mean.", "mask|interpolate|zero|error"),
+        Flag("reader.gaps", "--gaps", "What absent rows mean.", "mask|zero|error"),
         Flag("reader.max_gap", "--max-gap", "Longest run of absent rows bridged; beyond it a series splits.", "ROWS"),
         Flag("reader.duplicates", "--duplicates", "Several values at one time.", "error|sum|mean|first|last"),
         Flag("reader.short", "--short", "What to do with too short series.", "pad|skip|naive|error"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -34,6 +34,9 @@ _WEAK_IDS = (
     *("sku", "store", "item", "product", "article", "shop", "symbol", "ticker", "sensor", "device", "meter", "site"),
     *("station", "location", "region", "country", "city", "name", "key", "code", "host", "machine", "channel", "group"),
 )
+_EPOCHS = tuple((631_152_000 * unit, 2_840_140_800 * unit) for unit in (1, 10**3, 10**6, 10**9))  # 1990 to 2060
+_PACKED = re.compile(r"(?:199|20[0-5])\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+_ENOUGH = 3  # cells that must agree before a column of numbers is taken for times
 _TARGETS = ("y", "target", "value", "values")
 
 
@@ -71,8 +74,27 @@ def _look(cell: str) -> str:
     return look
 
 
-def pick_time(found: Mapping[str, str], settings: ReaderSettings) -> str | None:
-    """The time column, or None if there is none. Raises ``RefusedError`` when several could be."""
+def stamped(names: Sequence[str], rows: Sequence[Sequence[str]]) -> set[str]:
+    """Columns whose first cells are whole numbers that ascend and are, by their size, epochs or packed dates."""
+    found = set()
+    for index, name in enumerate(names):
+        cells = [row[index].strip() for row in rows if len(row) > index and row[index].strip()]
+        if len(cells) < _ENOUGH or not all(cell.isdigit() for cell in cells):
+            continue
+        numbers = [int(cell) for cell in cells]
+        ascending = numbers == sorted(numbers) and len(set(numbers)) > len(numbers) // 2
+        epochs = any(all(low <= number <= high for number in numbers) for low, high in _EPOCHS)
+        if ascending and (epochs or all(_PACKED.fullmatch(cell) for cell in cells)):
+            found.add(name)
+    return found
+
+
+def pick_time(found: Mapping[str, str], settings: ReaderSettings, *, stamped: Collection[str] = ()) -> str | None:
+    """The time column, or None if there is none. Raises ``RefusedError`` when several could be.
+
+    ``stamped`` columns hold numbers that look like times; they count where no column is named like one or holds texts
+    that read as times.
+    """
     if settings.time_col is not None:
         require(settings.time_col, found, flag="--time-col")
         return settings.time_col
@@ -92,7 +114,7 @@ def pick_time(found: Mapping[str, str], settings: ReaderSettings) -> str | None:
         )
     if likely:
         return likely[0]
-    dated = [name for name in free if found[name] == "time"]
+    dated = [name for name in free if found[name] == "time"] or [name for name in free if name in stamped]
     if len(dated) > 1:
         raise refuse(
             "several-times",

@@ -93,10 +93,12 @@ def build(
     laid = np.full((rows, covariates.shape[1]), np.nan, np.float32)
     laid[place[kept]] = covariates[kept]
     ends = offsets[:-1] + observed_rows
-    if schema.gaps in {"interpolate", "zero"}:
+    if schema.gaps == "zero":
         absent = np.ones(rows, bool)
         absent[place[kept]] = False
-        _fill(values, observed, absent, offsets=offsets, ends=ends, zero=-shift[series], how=schema.gaps)
+        absent &= np.arange(rows) < ends.repeat(np.diff(offsets))
+        values[absent] = -shift[series].repeat(np.diff(offsets), axis=0)[absent]
+        observed[absent] = True
     panel = Panel(
         ids=tuple(ids),
         series=series,
@@ -147,42 +149,20 @@ def _future_rows(
 def _shift(
     targets: NDArray[np.float64], seen: NDArray[np.bool_], codes: NDArray[np.int64], first: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Level of the series where float32 would keep less than three digits of its spread, else 0."""
+    """Level of the series where float32 would keep less than three digits of its spread, or two of its changes; else 0.
+
+    A meter that counts up has a wide spread and small changes: it is the changes that matter.
+    """
     count = np.maximum(np.add.reduceat(seen.astype(np.int64), first, axis=0), 1)
     mean = np.add.reduceat(np.where(seen, targets, 0), first, axis=0) / count
     deviation = np.where(seen, targets - mean[codes], 0)
     spread = np.sqrt(np.add.reduceat(deviation**2, first, axis=0) / count)
+    change = np.abs(np.diff(np.where(seen, targets, np.nan), axis=0, prepend=np.nan))
+    change[first] = np.nan
+    moving = np.isfinite(change) & (change > 0)
+    steps = np.add.reduceat(np.where(moving, change, 0), first, axis=0)
+    change = steps / np.maximum(np.add.reduceat(moving.astype(np.int64), first, axis=0), 1)
     inexact = np.abs(mean - mean.astype(np.float32)) > 0
-    dwarfed = np.where(spread > 0, np.abs(mean) > 5e3 * spread, inexact)
+    small_changes = (change > 0) & (np.abs(mean) > 1e5 * change)
+    dwarfed = np.where(spread > 0, (np.abs(mean) > 5e3 * spread) | small_changes, inexact)
     return np.where(dwarfed, mean, 0.0)
-
-
-def _fill(
-    values: NDArray[np.float32],
-    observed: NDArray[np.bool_],
-    absent: NDArray[np.bool_],
-    *,
-    offsets: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    zero: NDArray[np.float64],
-    how: str,
-) -> None:
-    """Fill gaps in place: rows that are absent with zero, or every missing value between two known ones."""
-    row = np.arange(len(values))
-    segment = np.searchsorted(offsets, row, side="right") - 1
-    inside = row < ends[segment]
-    if how == "zero":
-        fill = absent & inside
-        values[fill] = zero[segment[fill]]
-        observed[fill] = True
-        return
-    for target in range(values.shape[1]):
-        known = np.flatnonzero(observed[:, target])
-        missing = np.flatnonzero(inside & ~observed[:, target])
-        after = np.searchsorted(known, missing)
-        between = (after > 0) & (after < len(known))
-        missing, after = missing[between], after[between]
-        within = segment[known[after - 1]] == segment[known[after]]
-        missing = missing[within]
-        values[missing, target] = np.interp(missing, known, values[known, target])
-        observed[missing, target] = True

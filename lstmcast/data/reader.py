@@ -35,9 +35,9 @@ Loaded = tuple[pd.DataFrame, Times, list[Finding]]
 class Reading:
     """What was read, and how.
 
-    ``fingerprint`` is the sha256 of the bytes read, ``rows`` the number of input rows. ``panel_row`` int64 (rows,), of
-    a wide file (rows · targets,) row by row: the flat panel row of each, in the order of the file, -1 where it was left
-    out.
+    ``fingerprint`` is the sha256 of the bytes read, ``rows`` the number of input rows. The arrays int64 (rows,), of a
+    wide file (rows · targets,) row by row, say of each input row, in the order of the file: ``panel_row`` its flat
+    panel row, -1 where it was left out; ``input_series`` its place in ``input_ids``; ``input_time``.
     """
 
     panel: Panel
@@ -45,6 +45,9 @@ class Reading:
     fingerprint: str
     rows: int
     panel_row: Times
+    input_ids: tuple[str, ...]
+    input_series: Times
+    input_time: Times
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +135,10 @@ def examine(
     journey = _Journey(settings, schema, on_progress, future=future)
     reading = None
     try:
-        panel, place = _panel(sources, journey)
+        panel, place, ids, series, times = _panel(sources, journey)
         if not any(finding.severity == "error" for finding in journey.findings):
-            reading = Reading(panel, tuple(journey.findings), journey.fingerprint, journey.rows, place)
+            found = tuple(journey.findings)
+            reading = Reading(panel, found, journey.fingerprint, journey.rows, place, ids, series, times)
     except RefusedError as error:
         journey.findings.append(error.finding)
     except _StopError:
@@ -142,8 +146,8 @@ def examine(
     return Examination(reading, tuple(journey.findings), journey.fingerprint, journey.rows, journey.schema)
 
 
-def _panel(sources: Sequence[str], journey: _Journey) -> tuple[Panel, Times]:
-    """The panel and ``Reading.panel_row``."""
+def _panel(sources: Sequence[str], journey: _Journey) -> tuple[Panel, Times, tuple[str, ...], Times, Times]:
+    """The panel, and ``panel_row``, ``input_ids``, ``input_series`` and ``input_time`` of a ``Reading``."""
     opened, journey.fingerprint = open_sources([*sources, *([journey.future] if journey.future else [])])
     frame, lines, origin, dialect, roles = _table(opened, journey)
     if journey.future and roles.id is None and len(opened) == 2:
@@ -170,7 +174,10 @@ def _panel(sources: Sequence[str], journey: _Journey) -> tuple[Panel, Times]:
     journey.findings += found
     journey.stop_on_errors()
     panel, place = _laid(_unpivoted(kept, roles) if schema.wide else kept, schema, journey)
-    return panel, _by_input_row(place, rows, group, width=len(roles.targets) if schema.wide else 1)
+    width = len(roles.targets) if schema.wide else 1
+    if schema.wide:
+        ids, codes = roles.targets, np.tile(np.arange(width), len(times))
+    return panel, _by_input_row(place, rows, group, width=width), ids, codes, times.repeat(width)
 
 
 def _laid(rows: Rows, schema: Schema, journey: _Journey) -> tuple[Panel, Times]:
@@ -202,13 +209,13 @@ def _by_input_row(place: Times, rows: Rows, group: Times, *, width: int) -> Time
 def _table(opened: list[Source], journey: _Journey) -> tuple[pd.DataFrame, Times, Times, Dialect, Roles]:
     """All rows of all sources, the line and source of each, how they are written, and the roles of the columns."""
     settings, stored = journey.settings, journey.stored
-    dialect, bodies, sample = _bodies(opened, settings, stored)
+    dialect, bodies, sample = _bodies(opened, settings, stored, ahead=journey.future is not None)
     if stored:
         found, time = {}, stored.time_col
         texts, ids = {name for name in (stored.time_col,) if name}, {name for name in (stored.id_col,) if name}
     else:
         found = columns.kinds(bodies[0].names, sample)
-        time = columns.pick_time(found, settings)
+        time = columns.pick_time(found, settings, stamped=columns.stamped(bodies[0].names, sample))
         texts, ids = columns.as_text(found, time, settings)
 
     repeating = columns.repeating(bodies[0].names, sample, ids)
@@ -227,6 +234,10 @@ def _table(opened: list[Source], journey: _Journey) -> tuple[pd.DataFrame, Times
         loaded = loaded if mended.decimal == dialect.decimal else tables(mended)
         dialect = mended
     journey.findings += [finding for _, _, findings in loaded for finding in findings]
+    past = len(loaded)
+    if journey.future is not None:
+        past -= 1
+        loaded[-1] = _ahead(loaded[-1], loaded[0][0], stored, label=opened[-1].label)
     origin = np.repeat(np.arange(len(loaded)), [len(table) for table, _, _ in loaded])
     frame = loaded[0][0] if len(loaded) == 1 else pd.concat([table for table, _, _ in loaded], ignore_index=True)
     lines = np.concatenate([lines for _, lines, _ in loaded])
@@ -236,20 +247,26 @@ def _table(opened: list[Source], journey: _Journey) -> tuple[pd.DataFrame, Times
     roles = columns.follow(frame, stored) if stored else columns.assign(frame, found, time, settings)
     journey.say(*roles.notes)
     if gone := [name for name in roles.targets if frame[name].isna().any()]:
-        journey.findings.append(_missing(frame, gone, lines, _spellings(opened, bodies, loaded, dialect, gone)))
+        journey.findings.append(
+            _missing(frame, gone, lines, _spellings(opened[:past], bodies[:past], loaded[:past], dialect, gone))
+        )
     return frame, lines, origin, dialect, roles
 
 
 def _bodies(
-    opened: list[Source], settings: ReaderSettings, stored: Schema | None
+    opened: list[Source], settings: ReaderSettings, stored: Schema | None, *, ahead: bool
 ) -> tuple[Dialect, list[Body], list[list[str]]]:
-    """How the sources are written, the rows of each as text, and the cells of the first ones."""
+    """How the sources are written, the rows of each as text, and the cells of the first ones.
+
+    With ``ahead`` the last source holds what is known of the future: it need not have all columns.
+    """
     asked = settings.encoding or (stored.dialect.encoding if stored else None)
     texts = [decode(source, asked) for source in opened]
     first, encoding = texts[0]
     dialect = stored.dialect if stored else sniff(first, settings, label=opened[0].label, encoding=encoding)
     bodies = [split_header(text, dialect, label=source.label) for source, (text, _) in zip(opened, texts, strict=True)]
-    for source, body in zip(opened, bodies, strict=True):
+    alike = len(bodies) - ahead
+    for source, body in zip(opened[:alike], bodies[:alike], strict=True):
         if set(body.names) != set(bodies[0].names):
             odd = sorted(set(body.names) ^ set(bodies[0].names))
             raise refuse(
@@ -259,6 +276,20 @@ def _bodies(
                 column=odd[0],
             )
     return dialect, bodies, cells(head(first, dialect.skip_rows), dialect.delimiter)[dialect.header :]
+
+
+def _ahead(loaded: Loaded, like: pd.DataFrame, stored: Schema | None, *, label: str) -> Loaded:
+    """Rows of the future with the columns of the past: what is not known yet is missing."""
+    table, lines, findings = loaded
+    needed = (stored.time_col, stored.id_col, *stored.future) if stored else ()
+    if absent := [name for name in needed if name is not None and name not in table]:
+        raise refuse(
+            "missing-column",
+            f"{label} has no column {absent[0]!r}",
+            fix=f"the rows known ahead need the columns {', '.join(name for name in needed if name)}",
+            column=absent[0],
+        )
+    return table.reindex(columns=like.columns), lines, findings
 
 
 def _no_numbers(loaded: list[Loaded], names: list[str]) -> list[set[str]]:

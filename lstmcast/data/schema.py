@@ -29,7 +29,7 @@ class Schema(Frozen):
     dialect: Dialect
     clock: Clock
     frequency: Frequency
-    gaps: Literal["mask", "interpolate", "zero", "error"] = "mask"
+    gaps: Literal["mask", "zero", "error"] = "mask"
     max_gap: int
     duplicates: Literal["error", "sum", "mean", "first", "last"] = "error"
     short: Literal["pad", "skip", "naive", "error"] = "pad"

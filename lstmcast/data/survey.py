@@ -46,7 +46,7 @@ def _absent(rows: Rows, schema: Schema, absent: Times, after: Times) -> Finding:
     listed = ", ".join(f"{count} of {length} row{'s' if length > 1 else ''}" for count, length in common)
     first, last = after[0] - 1, after[-1]
     total = int(absent.sum())
-    treated = {"mask": "masked", "interpolate": "interpolated", "zero": "taken as zero", "error": "not accepted"}
+    treated = {"mask": "masked", "zero": "taken as zero", "error": "not accepted"}
     return Finding(
         "gaps",
         "error" if schema.gaps == "error" else "info",
@@ -57,7 +57,7 @@ def _absent(rows: Rows, schema: Schema, absent: Times, after: Times) -> Finding:
         last_ds=schema.clock.format(rows.times[last : last + 1])[0],
         count=total,
         example_line=int(rows.lines[after[0]]),
-        fix="--gaps mask  # or interpolate, or zero" if schema.gaps == "error" else None,
+        fix="--gaps mask  # or zero" if schema.gaps == "error" else None,
     )
 
 

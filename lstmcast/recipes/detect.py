@@ -53,7 +53,7 @@ def detect_anomalies(
     per_row = parse_budget(budget, rows_per_week=panel.schema.frequency.rows_per_week())
     forecasts = out_of_sample(panel, settings, trained, distances(season, known.median_length), on_progress)
     rows, found = judge(panel, forecasts, settings.detection, budget=per_row, day=season)
-    table = in_input_order(rows, reading.panel_row, panel)
+    table = in_input_order(rows, reading)
     if since is not None:
         table, found = _since(table, found, panel, since)
     write_table(table, output)
