@@ -21,6 +21,7 @@ from lstmcast.data.writer import write_table
 from lstmcast.errors import DataError, UsageError
 from lstmcast.fit import device
 from lstmcast.fit.facts import measure
+from lstmcast.forecast.intervals import significant
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 
 _DAILY = 5  # rows a week from which a budget by the month makes sense
@@ -100,7 +101,11 @@ def _since(table: pd.DataFrame, found: list[Event], panel: Panel, since: str) ->
 def _events_frame(found: list[Event]) -> pd.DataFrame:
     names = [field.name for field in fields(Event)]
     frame = pd.DataFrame([asdict(event) for event in found], columns=names)
-    return frame.assign(open=frame["open"].astype(int))
+    return frame.assign(
+        open=frame["open"].astype(int),
+        deviation_pct=frame["deviation_pct"].astype(float).round(1),
+        p_value=significant(frame["p_value"].to_numpy(dtype=np.float64)),
+    )
 
 
 def _facts(
