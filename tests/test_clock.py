@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from lstmcast.config import ReaderSettings
 from lstmcast.data.calendar import DAY, HOUR, Frequency, from_wall, infer, to_wall
-from lstmcast.data.clock import Clock, infer_clock
+from lstmcast.data.clock import Clock
+from lstmcast.data.clock_inference import infer_clock
 from lstmcast.data.findings import RefusedError
 from lstmcast.errors import UsageError
 

@@ -12,6 +12,7 @@ import pytest
 
 from lstmcast.cli.app import run
 from lstmcast.config import ReaderSettings
+from lstmcast.data.reader import read
 from lstmcast.outcome import Notice, Outcome, Report
 from lstmcast.recipes.check import check
 
@@ -96,6 +97,39 @@ def test_check_train_and_predict_end_as_written_down(name: str, part: tuple[str,
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert (len(rows), rows[0]["ds"]) == (want["forecast"], want["next"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "part"), RUNS)
+def test_detect_refuses_what_train_refuses_and_scores_every_row_of_the_rest(
+    name: str, part: tuple[str, ...], tmp_path: Path
+) -> None:
+    want = expected(name)
+    settings = want["settings"] | (want["mended"]["settings"] if part else {})
+    refused = (want["mended"] if part else want)["exit"] != 0
+    places = ["-o", str(tmp_path / "rows.csv"), "--events", str(tmp_path / "events.csv")]
+    code = run(
+        [
+            "detect-anomalies",
+            str(MESSY / f"{name}.csv"),
+            *flags(settings),
+            *places,
+            "--set",
+            "training.max_steps=3",
+            "--set",
+            "network.hidden=4",
+            "-q",
+        ]
+    )
+    assert code == 3 if refused else code in {0, 12}
+    if code:
+        assert not (tmp_path / "rows.csv").exists()
+        return
+    reading = read([str(MESSY / f"{name}.csv")], ReaderSettings.model_validate(settings))
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(reading.panel_row)
+    assert [row["status"] == "dropped" for row in rows] == [place < 0 for place in reading.panel_row]
 
 
 def test_series_too_short_for_the_usual_horizon_end_with_the_arithmetic(

@@ -1,19 +1,16 @@
-"""Dialect: how the bytes of a file become cells. Encoding, delimiter, header, decimal and thousands marks."""
+"""Dialect: how the text of a file becomes cells. Delimiter, header, decimal and thousands marks."""
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from itertools import islice, pairwise, zip_longest
 
 from lstmcast.config import Frozen, ReaderSettings
 from lstmcast.data.findings import refuse
-from lstmcast.data.sources import Source
-from lstmcast.errors import UsageError
+from lstmcast.data.marks import WHOLE, Marks, decide_marks, is_doubtful_anywhere, looks_numeric
 
 NA_TOKENS = (
     *("", "NA", "N/A", "n/a", "na", "NaN", "nan", "NAN", "<NA>", "NaT", "NULL", "Null", "null", "None", "none"),
@@ -23,27 +20,12 @@ NA_TOKENS = (
 DELIMITERS = ("\t", ";", "|", ",")
 SAMPLE_LINES = 200
 
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
-_UNDEFINED_IN_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
-_GROUP_MARKS = " '\u2019\u00a0\u202f"
-_NUMBER = re.compile(rf"[+-]?(\d+([.,]\d*)?|[.,]\d+|\d{{1,3}}([.,{_GROUP_MARKS}]\d{{3}})+([.,]\d+)?)([eE][+-]?\d+)?")
-_AMBIGUOUS = re.compile(r"[+-]?[1-9]\d{0,2}[.,]\d{3}")
-_GROUPS = re.compile(rf"[+-]?\d{{1,3}}(?:([.,{_GROUP_MARKS}])\d{{3}})(?:\1\d{{3}})*(?:[.,]\d+)?")
-_UNGROUPED = re.compile(r"[+-]?\d{4,}([.,]\d+)?")
 _DATE = re.compile(
     r"(?:\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?|\d{4}[- ]?Q[1-4]|\d{4}-?W\d{2}|"
     r"(?:\d{1,2}[- ])?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
     r"(?: \d{1,2},?)?[- ](?:\d{4}|\d{2}))([ T]\d{1,2}:\d{2}.*)?",
     re.IGNORECASE,
 )
-_WHOLE = re.compile(r"[+-]?\d+")
-_THREE_DECIMALS = re.compile(r"\.(?=\d{3}(?![\d.]))")
 _EXCEL_SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
 
 
@@ -68,67 +50,6 @@ class Dialect(Frozen):
         return frozenset(NA_TOKENS) | frozenset(self.na_values)
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """What the numeric cells say about their marks.
-
-    ``ambiguous`` is a cell that can be read two ways, ``doubtful`` are the marks of all such cells.
-    """
-
-    decimal: str | None = None
-    thousands: str | None = None
-    ambiguous: str | None = None
-    contradiction: tuple[str, str] | None = None
-    doubtful: frozenset[str] = frozenset()
-
-
-def decode(source: Source, encoding: str | None) -> tuple[str, str]:
-    """The text of a source with ``\\n`` line ends and no byte order mark, and the encoding it was read with.
-
-    Raises ``RefusedError`` naming the line and the bytes that do not fit, ``UsageError`` for an unknown encoding.
-    """
-    for bom, found in _BOMS:
-        if source.data.startswith(bom):
-            return _decoded(source, "utf-8-sig" if found == "utf-8" else found), found
-    return _decoded(source, encoding or "utf-8"), encoding or "utf-8"
-
-
-def _decoded(source: Source, encoding: str) -> str:
-    try:
-        text = source.data.decode(encoding)
-    except LookupError:
-        raise UsageError(f"there is no text encoding called {encoding!r}", remedy="try --encoding cp1252") from None
-    except UnicodeDecodeError as error:
-        raise _undecodable(source, encoding, error) from error
-    except UnicodeError as error:
-        raise refuse("encoding", f"{source.label} is not {encoding}: {error}", fix="--encoding cp1252") from error
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        halves = source.data[:200].count(0) * 3 >= len(source.data[:200])
-        order = "be" if source.data[:1] == b"\0" else "le"
-        fix = f"--encoding utf-16-{order}" if halves else "export the file again as text"
-        raise refuse("nul-bytes", f"{source.label} line {line} holds a NUL byte; it is no CSV text", fix=fix, line=line)
-    if not text.strip():
-        raise refuse("empty-file", f"{source.label} is empty", fix="name a CSV file with a header and rows")
-    return text
-
-
-def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError) -> Exception:
-    line = source.data.count(b"\n", 0, error.start) + 1
-    shown = source.data[max(error.start - 8, 0) : error.start + 4]
-    if b"\0" in source.data[:1000]:
-        return refuse("binary", f"{source.label} is not a text file (line {line})", fix="name a CSV file", line=line)
-    other = "latin-1" if _UNDEFINED_IN_CP1252 & set(source.data) else "cp1252"
-    return refuse(
-        "encoding",
-        f"{source.label} line {line} is not {encoding}: {shown!r}",
-        fix=f"--encoding {other}",
-        line=line,
-    )
-
-
 def sniff(text: str, settings: ReaderSettings, *, label: str, encoding: str) -> Dialect:
     """The dialect of ``text``: settings win, the rest is inferred from its first lines.
 
@@ -145,7 +66,7 @@ def sniff(text: str, settings: ReaderSettings, *, label: str, encoding: str) -> 
     if len(rows) < 2 and header:
         raise refuse("no-rows", f"{label} has a header but no rows", fix="check the export that wrote it", line=1)
     marks = decide_marks(zip_longest(*rows[header:], fillvalue=""), delimiter)
-    unmarked = marks == Marks() and len(lines) == SAMPLE_LINES and _is_doubtful_anywhere(text)
+    unmarked = marks == Marks() and len(lines) == SAMPLE_LINES and is_doubtful_anywhere(text)
     if (marks.ambiguous or unmarked) and not settings.decimal:
         marks = whole_file_marks(text, delimiter=delimiter, skip_rows=skip + header, label=label)
     return Dialect(
@@ -259,62 +180,6 @@ def cells(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in rows]
 
 
-def decide_marks(columns: Iterable[Iterable[str]], delimiter: str) -> Marks:
-    """Decimal and thousands marks from the cells that look like numbers; other cells say nothing."""
-    decimals: dict[str, str] = {}
-    thousands: dict[str, str] = {}
-    doubtful: dict[str, str] = {}
-    mixed = False
-    for column in columns:
-        numbers = sorted({cell for cell in column if _NUMBER.fullmatch(cell)})
-        here: dict[str, str] = {}
-        for cell in numbers:
-            _weigh(cell, decimals=decimals, thousands=thousands, doubtful=here)
-        # a column that writes 12345 without a mark groups nothing: its 1.234 has decimals
-        settled = decimals if any(_UNGROUPED.fullmatch(cell) for cell in numbers) else doubtful
-        # 900 beside 1.100: nobody drops decimals only where all three are zero
-        mixed = mixed or ("." in here and settled is doubtful and any(_WHOLE.fullmatch(cell) for cell in numbers))
-        for mark, cell in here.items():
-            settled.setdefault(mark, cell)
-    if len(decimals) > 1:
-        return Marks(contradiction=(decimals["."], decimals[","]))
-    if decimals:
-        (decimal,) = decimals
-        grouping = next((mark for mark in [*thousands, *doubtful] if mark != decimal), None)
-        return Marks(decimal=decimal, thousands=grouping, doubtful=frozenset(doubtful))
-    if thousands:
-        grouped = next(iter(thousands))
-        decimal = next((mark for mark in doubtful if mark != grouped), "," if grouped == "." else ".")
-        return Marks(decimal=decimal, thousands=grouped, doubtful=frozenset(doubtful))
-    if doubtful and (mixed or not (set(doubtful) == {"."} and delimiter == ",")):
-        return Marks(ambiguous=next(iter(doubtful.values())), doubtful=frozenset(doubtful))
-    return Marks(decimal="." if doubtful else None, doubtful=frozenset(doubtful))
-
-
-def _is_doubtful_anywhere(text: str) -> bool:
-    """Whether a number such as 1.234 comes anywhere in the text, which the first lines did not show."""
-    before = (text[max(found.start() - 4, 0) : found.start()] for found in _THREE_DECIMALS.finditer(text))
-    return any(re.fullmatch(r"(?:.*[^\d.:])?[1-9]\d{0,2}", part, re.DOTALL) for part in before)
-
-
-def _weigh(cell: str, *, decimals: dict[str, str], thousands: dict[str, str], doubtful: dict[str, str]) -> None:
-    marks = [character for character in cell if character in ".," + _GROUP_MARKS]
-    if not marks:
-        return
-    if _AMBIGUOUS.fullmatch(cell):
-        doubtful.setdefault(marks[0], cell)
-        return
-    grouped = _GROUPS.fullmatch(cell)
-    if len(marks) > 1 and grouped:
-        thousands.setdefault(grouped[1], cell)
-        if marks[-1] != grouped[1]:
-            decimals.setdefault(marks[-1], cell)
-    elif marks[0] in _GROUP_MARKS:
-        thousands.setdefault(marks[0], cell)
-    elif len(marks) == 1:
-        decimals.setdefault(marks[0], cell)
-
-
 def _delimiter(lines: Sequence[str]) -> str:
     for preamble in (False, True):
         scores = {delimiter: _score(lines, delimiter, preamble=preamble) for delimiter in DELIMITERS}
@@ -368,14 +233,9 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     pairs = list(zip(first, kinds, below, strict=False))
     if any(found == "time" and kind(cell) == "time" for _, found, cell in pairs):
         return False
-    if any(found == kind(cell) == "number" and not _WHOLE.fullmatch(name) for name, found, cell in pairs):
+    if any(found == kind(cell) == "number" and not WHOLE.fullmatch(name) for name, found, cell in pairs):
         return False
     return not any(name == cell and found == "text" for name, found, cell in pairs)
-
-
-def looks_numeric(cell: str) -> bool:
-    """Whether a cell is a number in some way of writing numbers."""
-    return _NUMBER.fullmatch(cell) is not None
 
 
 def kind(cell: str) -> str:
@@ -384,7 +244,7 @@ def kind(cell: str) -> str:
         return "empty"
     if _DATE.fullmatch(cell) and not re.fullmatch(r"\d{1,4}\.\d{1,2}", cell):
         return "time"
-    return "number" if _NUMBER.fullmatch(cell) else "text"
+    return "number" if looks_numeric(cell) else "text"
 
 
 def _invented_names(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lstmcast.data.dialect import NA_TOKENS, Dialect, looks_numeric
+from lstmcast.data.dialect import NA_TOKENS, Dialect
 from lstmcast.data.findings import Finding
+from lstmcast.data.marks import looks_numeric
 
 LARGEST = 1e32
 """Beyond this, float32 arithmetic on the value overflows."""

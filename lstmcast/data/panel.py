@@ -41,9 +41,13 @@ class Panel:
     shift: NDArray[np.float64]
     schema: Schema
 
+    def segment_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The segment each row of ``rows`` (any shape) lies in."""
+        return np.searchsorted(self.offsets, rows, side="right") - 1
+
     def times(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Time of each row of ``rows`` (any shape), by the frequency's own arithmetic."""
-        segment = np.searchsorted(self.offsets, rows, side="right") - 1
+        segment = self.segment_of(rows)
         return self.schema.frequency.advance(self.start[segment], rows - self.offsets[segment])
 
     def last_segment(self) -> NDArray[np.int64]:

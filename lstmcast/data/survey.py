@@ -105,7 +105,7 @@ def _split(rows: Rows, schema: Schema, seen: Times, long: Times, longest: int) -
 
 def trailing(rows: Rows, panel: Panel, place: Times) -> list[Finding]:
     """Rows after the last value: the future block, or rows that were left out."""
-    segment = np.searchsorted(panel.offsets, np.maximum(place, 0), side="right") - 1
+    segment = panel.segment_of(np.maximum(place, 0))
     ahead = (place >= 0) & (place >= panel.ends[segment])
     found = []
     for mask, code, text in (

@@ -140,7 +140,7 @@ def _actual_rows(panel: Panel, ids: tuple[str, ...], frame: pd.DataFrame) -> pd.
     number = np.arange(len(ids), len(ids) + len(panel.ids))  # series nobody forecast come after those somebody did
     wanted = same_series(panel, ids)
     number[wanted[wanted >= 0]] = np.flatnonzero(wanted >= 0)
-    series = panel.series[np.searchsorted(panel.offsets, rows, side="right") - 1]
+    series = panel.series[panel.segment_of(rows)]
     parts = []
     for name, column in target_columns(panel, frame).items():
         y = np.where(panel.observed[rows, column], panel.values[rows, column] + panel.shift[series, column], np.nan)

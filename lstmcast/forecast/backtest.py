@@ -41,7 +41,7 @@ def backtest_frame(
     columns = {"y": y, **interval_columns(quantiles, network.architecture.quantiles, settings)}
     for name in baselines:
         columns[name] = baseline_forecasts(name, panel, cutoffs, horizon=y.shape[1], season=season)
-    level = panel.shift[panel.series[np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1]][:, None]
+    level = panel.shift[panel.series[panel.segment_of(cutoffs - 1)]][:, None]
     return _long(panel, cutoffs, {name: significant(values, level) for name, values in columns.items()})
 
 
@@ -87,7 +87,7 @@ def scales(panel: Panel, limit: NDArray[np.int64], *, season: int) -> tuple[Floa
     """
     season = max(season, 1)
     row = np.arange(season, len(panel.values))
-    segment = np.searchsorted(panel.offsets, row, side="right") - 1
+    segment = panel.segment_of(row)
     inside = (row - season >= panel.offsets[segment]) & (row < limit[segment])
     row, series, n = row[inside], panel.series[segment[inside]], len(panel.ids)
     paired = panel.observed[row] & panel.observed[row - season]
@@ -107,7 +107,7 @@ def scaled_error(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64], 
     """Mean absolute error of the median at ``cutoffs``, each series and target in its ``unit`` (N, D)."""
     median = quantiles_at(network, panel, cutoffs)[..., network.architecture.quantiles.index(0.5)]
     error = np.abs(median - actuals(panel, cutoffs, horizon=median.shape[1]))
-    segment = np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1
+    segment = panel.segment_of(cutoffs - 1)
     scaled = error / unit[panel.series[segment]][:, None]
     return float(np.nanmean(scaled)) if np.isfinite(scaled).any() else float("nan")
 
@@ -129,7 +129,7 @@ def _in_user_units(
 def _long(panel: Panel, cutoffs: NDArray[np.int64], columns: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
     """(V, H, D) arrays as columns of a long frame, ordered by cutoff, target, step."""
     count, horizon, targets = columns["y"].shape
-    segment = np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1
+    segment = panel.segment_of(cutoffs - 1)
     begin = panel.start[segment]
     position = cutoffs - panel.offsets[segment]
     cutoff = panel.schema.frequency.advance(begin, position - 1)

@@ -97,7 +97,7 @@ def quantiles_at(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) 
     out = np.empty((len(cutoffs), shape.horizon, shape.targets, len(shape.quantiles)))
     for places, values in parts:
         out[places] = values
-    segment = np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1
+    segment = panel.segment_of(cutoffs - 1)
     out += panel.shift[panel.series[segment]][:, None, :, None]
     return out
 
@@ -118,7 +118,7 @@ def _windowed(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> 
 
 def _streamed(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
     """Carry the state from the start of each segment; every chunk that holds a cutoff is decoded."""
-    segment = np.searchsorted(panel.offsets, cutoffs - 1, side="right") - 1
+    segment = panel.segment_of(cutoffs - 1)
     wanted = np.unique(segment)
     wanted = wanted[np.argsort((panel.ends - panel.offsets[:-1])[wanted], kind="stable")]  # equal lengths together
     for group in np.array_split(wanted, -(-len(wanted) // _LANES)):

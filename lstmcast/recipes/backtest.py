@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lstmcast.artifact import Model, load, seen_until
-from lstmcast.config import NetworkSettings, Settings
+from lstmcast.config import Settings
 from lstmcast.data.excerpt import excerpt
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
@@ -21,7 +21,6 @@ from lstmcast.fit.loop import fit
 from lstmcast.fit.plan import main_season, make
 from lstmcast.forecast.backtest import backtest_frame
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
-from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
 
 
@@ -57,12 +56,19 @@ def backtest(
     if trained is not None:
         _require_unseen(trained, panel, origins)
         season = int(trained.summary["season"])
-        frame = _frame(trained.forecaster, panel, origins.reshape(-1), trained.settings.network, season, against)
+        frame = backtest_frame(
+            trained.forecaster.to(device.choose(settings.training.device)),
+            panel,
+            origins.reshape(-1),
+            settings=trained.settings.network,
+            season=season,
+            baselines=against,
+        )
     else:
         season = main_season(panel)
         frame = _trained_frame(panel, origins, wish, season, against, refit=refit, on_progress=on_progress)
     limit = panel.ends.copy()
-    limit[_segments(panel, origins[:, 0])] = origins[:, 0]
+    limit[panel.segment_of(origins[:, 0])] = origins[:, 0]
     verdict = judge(frame, panel, limit=limit, season=season, baselines=against)
     _write(frame, panel, output)
     write_table(verdict.tidy, metrics)
@@ -104,12 +110,8 @@ def _origins(panel: Panel, *, horizon: int, windows: int, stride: int) -> NDArra
     return first[roomy, None] + stride * np.arange(windows)
 
 
-def _segments(panel: Panel, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.searchsorted(panel.offsets, rows, side="right") - 1
-
-
 def _require_unseen(trained: Model, panel: Panel, origins: NDArray[np.int64]) -> None:
-    segments = _segments(panel, origins[:, 0])
+    segments = panel.segment_of(origins[:, 0])
     last_seen = panel.times(origins[:, 0] - 1)
     seen = seen_until(trained, panel)[panel.series[segments]]
     if (seen > last_seen).any():
@@ -135,24 +137,22 @@ def _trained_frame(
     frames = []
     for number, chosen in enumerate(rounds, start=1):
         stop = panel.ends.copy()
-        stop[_segments(panel, chosen[:, 0])] = chosen[:, 0]
+        stop[panel.segment_of(chosen[:, 0])] = chosen[:, 0]
         past = excerpt(panel, panel.offsets[:-1], stop)
         plan = make(past, wish, hold_out=False)
         on_progress(Notice(f"training {number} of {len(rounds)}: {plan.split.windows:,} windows, {plan.steps} steps"))
         network = fit(past, plan, on_progress=on_progress).forecaster
-        frames.append(_frame(network, panel, chosen.reshape(-1), plan.settings.network, season, against))
+        frames.append(
+            backtest_frame(
+                network,
+                panel,
+                chosen.reshape(-1),
+                settings=plan.settings.network,
+                season=season,
+                baselines=against,
+            )
+        )
     return pd.concat(frames, ignore_index=True)
-
-
-def _frame(
-    network: Forecaster,
-    panel: Panel,
-    cutoffs: NDArray[np.int64],
-    settings: NetworkSettings,
-    season: int,
-    against: tuple[str, ...],
-) -> pd.DataFrame:
-    return backtest_frame(network, panel, cutoffs, settings=settings, season=season, baselines=against)
 
 
 def _write(frame: pd.DataFrame, panel: Panel, output: str) -> None:

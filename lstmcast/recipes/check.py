@@ -16,7 +16,8 @@ from lstmcast.config import ReaderSettings
 from lstmcast.data import styles
 from lstmcast.data.calendar import DAY, to_wall
 from lstmcast.data.clock import Clock
-from lstmcast.data.dialect import Dialect, decode
+from lstmcast.data.decoding import decode
+from lstmcast.data.dialect import Dialect
 from lstmcast.data.findings import Finding, worst_first
 from lstmcast.data.frame import load, split_header
 from lstmcast.data.numbers import plain

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from lstmcast.config import ReaderSettings
 from lstmcast.data.calendar import Times, to_wall
-from lstmcast.data.clock import Clock, infer_clock
+from lstmcast.data.clock import Clock
+from lstmcast.data.clock_inference import infer_clock
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
 from lstmcast.data.schema import Schema

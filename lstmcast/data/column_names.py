@@ -1,0 +1,46 @@
+"""Column names: the words by which columns are known, and how their names are written in messages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from lstmcast.data.findings import refuse
+from lstmcast.family import nearest
+
+SURE_TIMES = ("ds", "datetime", "timestamp", "date_time", "date", "time", "datum")
+TIMES = (
+    *(*SURE_TIMES, "utc", "utc_time", "fecha", "data_ora"),
+    *("zeit", "zeitstempel", "day", "tag", "week", "month", "monat", "quarter", "period", "year", "jahr", "t", "step"),
+)
+PARTS = ("year", "jahr", "quarter", "month", "monat", "week", "day", "tag", "hour", "stunde", "minute")
+IDS = ("unique_id", "series_id", "item_id", "series", "id")
+WEAK_IDS = (
+    *("sku", "store", "item", "product", "article", "shop", "symbol", "ticker", "sensor", "device", "meter", "site"),
+    *("station", "location", "region", "country", "city", "name", "key", "code", "host", "machine", "channel", "group"),
+)
+TARGETS = ("y", "target", "value", "values")
+
+
+def require(name: str, columns: Mapping[str, str] | list[str], *, flag: str) -> None:
+    """Raise ``RefusedError`` naming the nearest column unless ``name`` is one of them."""
+    if name not in columns:
+        raise refuse(
+            "no-such-column",
+            f"there is no column called {name!r} ({flag})",
+            fix=nearest(name, list(columns)),
+            column=name,
+        )
+
+
+def listed(names: Sequence[str] | pd.Index) -> str:
+    """The names one after the other, the first six of many."""
+    shown = ", ".join(str(name)[:40] for name in names[:6])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > 6 else shown
+
+
+def as_flag(name: str) -> str:
+    """A name as the value of a flag, in quotes where the shell needs them."""
+    return name if re.fullmatch(r"[\w.-]+", name) else f"'{name}'"

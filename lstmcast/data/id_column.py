@@ -1,0 +1,70 @@
+"""Id column: which column names the series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from lstmcast.config import ReaderSettings
+from lstmcast.data.column_names import IDS, TARGETS, WEAK_IDS, as_flag, listed
+from lstmcast.data.findings import refuse
+from lstmcast.data.numbers import is_number
+
+
+def as_text(found: Mapping[str, str], time: str | None, settings: ReaderSettings) -> tuple[set[str], set[str]]:
+    """Columns to read as text, and those among which the id is, where ``NA`` is a name like any other."""
+    names = {name for name in found if name.strip().lower() in (*IDS, *WEAK_IDS)}
+    texts = {name for name, look in found.items() if look == "text"}
+    ids = (names | texts | {settings.id_col}) - {time, None} - set(settings.target)
+    return {name for name in (time,) if name} | {n for n, look in found.items() if look == "time"}, {
+        i for i in ids if i
+    }
+
+
+def repeating(names: Sequence[str], rows: Sequence[Sequence[str]], among: set[str]) -> set[str]:
+    """Those columns ``among`` these of whose first texts most come again."""
+    found = set()
+    for index, name in enumerate(names):
+        cells = [row[index] for row in rows if len(row) > index]
+        if name in among and len(set(cells)) * 4 <= len(cells):
+            found.add(name)
+    return found
+
+
+def pick_id(frame: pd.DataFrame, time: str | None, found: Mapping[str, str], settings: ReaderSettings) -> str | None:
+    """The column that names the series, or None. Raises ``RefusedError`` when several could."""
+    taken = {time, *settings.target, *(settings.past or ()), *settings.future}
+    free = [name for name in frame.columns if name not in taken]
+    for wanted in IDS:
+        for name in free:
+            if name.strip().lower() == wanted and (len(frame) == 1 or frame[name].nunique() < len(frame)):
+                return name
+    if time is not None and not frame[time].duplicated().any():
+        return None
+    candidates = [name for name in free if name.strip().lower() in WEAK_IDS or _names_things(frame, name, found)]
+    if time is None:
+        candidates = [name for name in candidates if name.strip().lower() in WEAK_IDS]
+    separating = [name for name in candidates if separates(frame, time, name)]
+    if len(separating) > 1:
+        raise refuse(
+            "several-ids",
+            f"columns {listed(separating)} could each name the series",
+            fix=f"--id-col {as_flag(separating[0])}  # or {listed(separating[1:])}",
+        )
+    return separating[0] if separating else None
+
+
+def _names_things(frame: pd.DataFrame, name: str, found: Mapping[str, str]) -> bool:
+    """Texts, or numbers among which there are texts (shops 7, 12 and B) that come back again and again."""
+    if found.get(name) == "text":
+        return True
+    mixed = found.get(name) == "number" and not is_number(frame[name]) and name.strip().lower() not in TARGETS
+    return mixed and frame[name].nunique() * 2 <= len(frame)
+
+
+def separates(frame: pd.DataFrame, time: str | None, name: str) -> bool:
+    """Whether the rows of each value of ``name`` have times of their own (up to rows repeated in full)."""
+    if frame[name].nunique() >= len(frame):
+        return False
+    return time is None or not frame.drop_duplicates().duplicated([name, time]).any()

@@ -1,0 +1,154 @@
+"""Table: from opened sources to one frame. Dialect, header, and what each column is for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from lstmcast.config import ReaderSettings
+from lstmcast.data import columns, id_column, time_column
+from lstmcast.data.calendar import Times
+from lstmcast.data.columns import Roles
+from lstmcast.data.decoding import decode
+from lstmcast.data.dialect import Dialect, announcements, cells, head, remarked, sniff
+from lstmcast.data.findings import Finding, refuse
+from lstmcast.data.frame import Body, load, spellings, split_header
+from lstmcast.data.journey import Journey
+from lstmcast.data.numbers import is_number
+from lstmcast.data.schema import Schema
+from lstmcast.data.sources import Source
+
+Loaded = tuple[pd.DataFrame, Times, list[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All n rows of all sources; ``lines`` and ``origin`` int64 (n,) hold the line and the source of each."""
+
+    frame: pd.DataFrame
+    lines: Times
+    origin: Times
+    dialect: Dialect
+    roles: Roles
+
+
+def read_table(opened: list[Source], journey: Journey) -> Table:
+    """The rows of all sources in one table; their bytes are let go of in ``opened``."""
+    settings, stored = journey.settings, journey.stored
+    dialect, bodies, sample = _bodies(opened, settings, stored, ahead=journey.future is not None)
+    if stored:
+        found, time = {}, stored.time_col
+        texts, ids = {name for name in (stored.time_col,) if name}, {name for name in (stored.id_col,) if name}
+    else:
+        found = columns.kinds(bodies[0].names, sample)
+        time = time_column.pick_time(found, settings, stamped=time_column.stamped(bodies[0].names, sample))
+        texts, ids = id_column.as_text(found, time, settings)
+
+    repeating = id_column.repeating(bodies[0].names, sample, ids)
+    opened[:] = [replace(source, data=b"") for source in opened]  # its text is all that is needed now
+
+    def tables(written: Dialect) -> list[Loaded]:
+        return [
+            load(body, written, label=source.label, as_text=texts, whole_text=ids, repeating=repeating)
+            for source, body in zip(opened, bodies, strict=True)
+        ]
+
+    loaded = tables(dialect)
+    numeric = [name for name, look in found.items() if look == "number" and name not in texts | ids]
+    if odd_cells := _no_numbers(loaded, numeric):
+        mended = remarked(dialect, odd_cells, settings)
+        loaded = loaded if mended.decimal == dialect.decimal else tables(mended)
+        dialect = mended
+    journey.findings += [finding for _, _, findings in loaded for finding in findings]
+    past = len(loaded)
+    if journey.future is not None:
+        past -= 1
+        loaded[-1] = _ahead(loaded[-1], loaded[0][0], stored, label=opened[-1].label)
+    origin = np.repeat(np.arange(len(loaded)), [len(table) for table, _, _ in loaded])
+    frame = loaded[0][0] if len(loaded) == 1 else pd.concat([table for table, _, _ in loaded], ignore_index=True)
+    lines = np.concatenate([lines for _, lines, _ in loaded])
+    journey.rows = len(frame)
+    if stored is None:
+        journey.say(*announcements(dialect, settings, bodies[0].names))
+    roles = columns.follow(frame, stored) if stored else columns.assign(frame, found, time, settings)
+    journey.say(*roles.notes)
+    if gone := [name for name in roles.targets if frame[name].isna().any()]:
+        journey.findings.append(
+            _missing(frame, gone, lines, _spellings(opened[:past], bodies[:past], loaded[:past], dialect, gone))
+        )
+    return Table(frame, lines, origin, dialect, roles)
+
+
+def _bodies(
+    opened: list[Source], settings: ReaderSettings, stored: Schema | None, *, ahead: bool
+) -> tuple[Dialect, list[Body], list[list[str]]]:
+    """How the sources are written, the rows of each as text, and the cells of the first ones.
+
+    With ``ahead`` the last source holds what is known of the future: it need not have all columns.
+    """
+    asked = settings.encoding or (stored.dialect.encoding if stored else None)
+    texts = [decode(source, asked) for source in opened]
+    first, encoding = texts[0]
+    dialect = stored.dialect if stored else sniff(first, settings, label=opened[0].label, encoding=encoding)
+    bodies = [split_header(text, dialect, label=source.label) for source, (text, _) in zip(opened, texts, strict=True)]
+    alike = len(bodies) - ahead
+    for source, body in zip(opened[:alike], bodies[:alike], strict=True):
+        if set(body.names) != set(bodies[0].names):
+            odd = sorted(set(body.names) ^ set(bodies[0].names))
+            raise refuse(
+                "different-columns",
+                f"{source.label} and {opened[0].label} do not have the same columns ({odd[0]!r})",
+                fix="read files with the same columns together",
+                column=odd[0],
+            )
+    return dialect, bodies, cells(head(first, dialect.skip_rows), dialect.delimiter)[dialect.header :]
+
+
+def _ahead(loaded: Loaded, like: pd.DataFrame, stored: Schema | None, *, label: str) -> Loaded:
+    """Rows of the future with the columns of the past: what is not known yet is missing."""
+    table, lines, findings = loaded
+    needed = (stored.time_col, stored.id_col, *stored.future) if stored else ()
+    if absent := [name for name in needed if name is not None and name not in table]:
+        raise refuse(
+            "missing-column",
+            f"{label} has no column {absent[0]!r}",
+            fix=f"the rows known ahead need the columns {', '.join(name for name in needed if name)}",
+            column=absent[0],
+        )
+    return table.reindex(columns=like.columns), lines, findings
+
+
+def _no_numbers(loaded: list[Loaded], names: list[str]) -> list[set[str]]:
+    """The cells of each of these columns that holds something other than numbers."""
+    return [
+        set(table[name].dropna().astype(str).str.strip())
+        for table, _, _ in loaded
+        for name in names
+        if name in table and not is_number(table[name])
+    ]
+
+
+def _spellings(
+    opened: list[Source], bodies: list[Body], loaded: list[Loaded], dialect: Dialect, names: list[str]
+) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for source, body, (_, lines, _) in zip(opened, bodies, loaded, strict=True):
+        counts.update(spellings(body, dialect, label=source.label, names=names, lines=lines))
+    return counts
+
+
+def _missing(frame: pd.DataFrame, names: list[str], lines: Times, counts: Counter[str]) -> Finding:
+    absent = frame[names].isna().to_numpy()
+    listed = ", ".join(f"{count} {token!r}" if token else f"{count} empty" for token, count in counts.most_common(5))
+    total = int(absent.sum())
+    return Finding(
+        "missing-values",
+        "info",
+        f"{total} value{'s are' if total > 1 else ' is'} missing ({listed})",
+        column=names[0] if len(names) == 1 else None,
+        count=total,
+        example_line=int(lines[np.argmax(absent.any(axis=1))]),
+    )
