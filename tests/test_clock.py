@@ -156,7 +156,7 @@ def test_days_of_23_and_25_hours_are_one_step() -> None:
         start = instants(first)
         after = days.advance(start, np.arange(4))
         assert set(np.diff(after).tolist()) == {24 * HOUR, 23 * HOUR if "03" in first else 25 * HOUR}
-        assert days.steps_between(start, after).tolist() == [0, 1, 2, 3]
+        assert days.locate(start, after)[0].tolist() == [0, 1, 2, 3]
 
 
 def test_month_ends_stay_month_ends_and_other_days_come_back_after_february() -> None:
@@ -180,7 +180,7 @@ ALIASES = ("1", "5", "h", "15min", "30s", "D", "2D", "W", "B", "MS", "ME", "QS",
     alias=st.sampled_from(ALIASES),
     tz=st.sampled_from([None, "UTC", "Europe/Berlin", "America/New_York", "+05:30"]),
     day=st.integers(0, 20_000),
-    steps=st.lists(st.integers(0, 500), min_size=1, max_size=5),
+    steps=st.lists(st.integers(0, 200), min_size=1, max_size=5),  # years: int64 nanoseconds end in 2262
 )
 def test_rows_between_two_times_are_the_rows_that_were_added(
     alias: str, tz: str | None, day: int, steps: list[int]
@@ -190,15 +190,15 @@ def test_rows_between_two_times_are_the_rows_that_were_added(
     if alias in {"B", "ME", "QE"}:
         start = frequency.advance(start, np.array([1]))
     added = np.array(steps)
-    assert frequency.steps_between(start, frequency.advance(start, added)).tolist() == steps
+    found, on_grid = frequency.locate(start, frequency.advance(start, added))
+    assert found.tolist() == steps
+    assert on_grid.all()
 
 
 def test_a_time_off_the_grid_is_not_rounded() -> None:
     hourly = Frequency.from_alias("h")
     start, stop = instants("2024-01-01T00:00"), instants("2024-01-01T01:00", "2024-01-01T02:01")
     assert hourly.locate(start, stop)[1].tolist() == [True, False]
-    with pytest.raises(ValueError, match="1 of 2 times are not whole h steps apart"):
-        hourly.steps_between(start, stop)
 
 
 @pytest.mark.parametrize("alias", [alias for alias in ALIASES if alias != "B"])

@@ -136,13 +136,6 @@ class Frequency(Frozen):
         steps = np.floor_divide(units, self.step)
         return steps, self.advance(start, steps) == stop
 
-    def steps_between(self, start: Times, stop: Times) -> Times:
-        """Rows from ``start`` to ``stop``. Raises ``ValueError`` if a ``stop`` is not on the grid of its ``start``."""
-        steps, on_grid = self.locate(start, stop)
-        if not bool(on_grid.all()):
-            raise ValueError(f"{int((~on_grid).sum())} of {on_grid.size} times are not whole {self.name} steps apart")
-        return steps
-
     def seasons(self) -> tuple[int, ...]:
         """The seasons people live by, in rows: the main one first; empty for yearly and integer time."""
         if self.kind == "fixed":
