@@ -45,9 +45,8 @@ def fit(
     """Train a Forecaster by ``plan``.
 
     With early stopping the average weights that were best on the held-out windows are kept, else the last ones.
-    ``checkpoints`` is the folder for resuming; ``resume`` continues from it
-    and ends with the very weights of an uninterrupted run. ``identity`` names data and settings: a checkpoint of
-    another identity is refused.
+    ``checkpoints`` is the folder for resuming; ``resume`` continues from it and ends with the very weights of an
+    uninterrupted run. ``identity`` names data and settings: a checkpoint of another identity is refused.
 
     Raises ``DivergedError`` when the loss is not finite again at half the learning rate, ``StoppedError`` after a
     signal (the checkpoint is saved first), ``ModelError`` when there is no usable checkpoint to resume from.
