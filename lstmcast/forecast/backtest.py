@@ -23,22 +23,23 @@ _BLOCK = 2048
 
 
 def backtest_frame(
-    network: Forecaster,
     panel: Panel,
     cutoffs: NDArray[np.int64],
+    quantiles: Floats,
     *,
+    trained: tuple[float, ...],
     settings: NetworkSettings,
     season: int,
     baselines: Sequence[str] = (),
 ) -> pd.DataFrame:
     """One row per cutoff (V), target (D) and step (H): actual, forecast with intervals, and each baseline's forecast.
 
-    Columns: unique_id, target, cutoff and ds (clock units), step from 1, y (NaN where not observed), y_hat, its
-    intervals, then the baselines by name. The cutoff is the time of the last row the forecast could see.
+    ``quantiles`` (V, H, D, Q) at the ``trained`` levels are the forecasts. Columns: unique_id, target, cutoff and ds
+    (clock units), step from 1, y (NaN where not observed), y_hat, its intervals, then the baselines by name. The cutoff
+    is the time of the last row the forecast could see.
     """
-    quantiles = bounded(quantiles_at(network, panel, cutoffs), settings)
     y = actuals(panel, cutoffs, horizon=quantiles.shape[1])
-    columns = {"y": y, **interval_columns(quantiles, network.architecture.quantiles, settings)}
+    columns = {"y": y, **interval_columns(bounded(quantiles, settings), trained, settings)}
     for name in baselines:
         columns[name] = baseline_forecasts(name, panel, cutoffs, horizon=y.shape[1], season=season)
     level = panel.shift[panel.series[panel.segment_of(cutoffs - 1)]][:, None]

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lstmcast.artifact import Model, load, seen_until
-from lstmcast.config import Settings
+from lstmcast.config import NetworkSettings, Settings
 from lstmcast.data.excerpt import excerpt
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
@@ -19,8 +19,11 @@ from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit import device
 from lstmcast.fit.loop import fit
 from lstmcast.fit.plan import main_season, make
-from lstmcast.forecast.backtest import backtest_frame
+from lstmcast.forecast.backtest import actuals, backtest_frame
+from lstmcast.forecast.conformal import corrected, width_factors
+from lstmcast.forecast.predict import quantiles_at
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
+from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
 
 
@@ -56,14 +59,9 @@ def backtest(
     if trained is not None:
         _require_unseen(trained, panel, origins)
         season = int(trained.summary["season"])
-        frame = backtest_frame(
-            trained.forecaster.to(device.choose(settings.training.device)),
-            panel,
-            origins.reshape(-1),
-            settings=trained.settings.network,
-            season=season,
-            baselines=against,
-        )
+        network = trained.forecaster.to(device.choose(settings.training.device))
+        factors = np.array(trained.calibration["width_factors"])
+        frame = _frame(network, panel, origins.reshape(-1), factors, trained.settings.network, season, against)
     else:
         season = main_season(panel)
         frame = _trained_frame(panel, origins, wish, season, against, refit=refit, on_progress=on_progress)
@@ -139,20 +137,31 @@ def _trained_frame(
         stop = panel.ends.copy()
         stop[panel.segment_of(chosen[:, 0])] = chosen[:, 0]
         past = excerpt(panel, panel.offsets[:-1], stop)
-        plan = make(past, wish, hold_out=False)
+        plan = make(past, wish)
         on_progress(Notice(f"training {number} of {len(rounds)}: {plan.split.windows:,} windows, {plan.steps} steps"))
         network = fit(past, plan, on_progress=on_progress).forecaster
-        frames.append(
-            backtest_frame(
-                network,
-                panel,
-                chosen.reshape(-1),
-                settings=plan.settings.network,
-                season=season,
-                baselines=against,
-            )
-        )
+        held = plan.split.validation
+        truth = actuals(past, held, horizon=plan.architecture.horizon)
+        factors = width_factors(quantiles_at(network, past, held), truth, plan.architecture.quantiles)
+        frames.append(_frame(network, panel, chosen.reshape(-1), factors, plan.settings.network, season, against))
     return pd.concat(frames, ignore_index=True)
+
+
+def _frame(
+    network: Forecaster,
+    panel: Panel,
+    cutoffs: NDArray[np.int64],
+    factors: NDArray[np.float64],
+    settings: NetworkSettings,
+    season: int,
+    against: tuple[str, ...],
+) -> pd.DataFrame:
+    """Forecasts at ``cutoffs`` with the interval widths that ``factors`` vouch for."""
+    trained = network.architecture.quantiles
+    quantiles = corrected(quantiles_at(network, panel, cutoffs), trained, factors)
+    return backtest_frame(
+        panel, cutoffs, quantiles, trained=trained, settings=settings, season=season, baselines=against
+    )
 
 
 def _write(frame: pd.DataFrame, panel: Panel, output: str) -> None:

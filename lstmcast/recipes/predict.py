@@ -20,6 +20,7 @@ from lstmcast.data.writer import STDOUT, write_json, write_table
 from lstmcast.errors import DataError, TooShortError, UsageError
 from lstmcast.fit import device as devices
 from lstmcast.forecast.backtest import interval_columns, target_names
+from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.intervals import bounded, significant
 from lstmcast.forecast.predict import Forecast, forecast, least_rows
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
@@ -64,7 +65,7 @@ def predict(
     strict = on_error == "fail" or panel.schema.short == "error"
     if failed and (strict or ahead.status.count("skipped") == len(panel.ids)):
         raise _too_short(trained, panel, failed)
-    table = _table(panel, ahead, wish)
+    table = _table(panel, ahead, wish, trained.calibration["width_factors"])
     write_table(table, output, format=format)
     facts = _facts(trained, reading, panel, ahead, output) | {"horizon": wish.horizon}
     if output != STDOUT:
@@ -123,12 +124,13 @@ def _lacks_future(panel: Panel, horizon: int) -> NDArray[np.bool_]:
     return lacking
 
 
-def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings) -> pd.DataFrame:
+def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings, factors: list[list[float]]) -> pd.DataFrame:
     horizon = wish.horizon or 1
     kept = np.array([status != "skipped" for status in ahead.status])
+    vouched = corrected(ahead.quantiles[kept, :horizon], ahead.levels, np.array(factors))
     columns = {
         name: significant(values, panel.shift[kept, None])
-        for name, values in interval_columns(bounded(ahead.quantiles[kept, :horizon], wish), ahead.levels, wish).items()
+        for name, values in interval_columns(bounded(vouched, wish), ahead.levels, wish).items()
     }
     names, clock = target_names(panel), panel.schema.clock
     ids, cutoff = np.array(panel.ids, dtype=object)[kept], np.array(clock.format(ahead.cutoff[kept]), dtype=object)

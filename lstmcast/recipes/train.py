@@ -20,8 +20,9 @@ from lstmcast.errors import ModelError
 from lstmcast.fit import device
 from lstmcast.fit.loop import Fitted, fit
 from lstmcast.fit.plan import Plan, make
-from lstmcast.forecast.backtest import backtest_frame
-from lstmcast.forecast.predict import forecast
+from lstmcast.forecast.backtest import actuals, backtest_frame
+from lstmcast.forecast.conformal import cross_corrected, width_factors
+from lstmcast.forecast.predict import forecast, quantiles_at
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
@@ -64,9 +65,10 @@ def train(
         identity=_identity(reading, plan),
         on_progress=on_progress,
     )
-    verdict = _held_out(fitted.forecaster, panel, plan)
+    verdict, factors = _held_out(fitted.forecaster, panel, plan)
     facts = _plan_facts(panel, plan) | {"verdict": verdict.facts(), "threads": threads, "steps": fitted.steps}
-    record = _record(sources, reading, plan, fitted, facts, verdict)
+    calibration = {"coverage": verdict.coverage(), "width_factors": factors}
+    record = _record(sources, reading, plan, fitted, facts, calibration)
     saved = save(
         record,
         model,
@@ -83,16 +85,22 @@ def train(
     )
 
 
-def _held_out(network: Forecaster, panel: Panel, plan: Plan) -> Verdict:
+def _held_out(network: Forecaster, panel: Panel, plan: Plan) -> tuple[Verdict, list[list[float]]]:
+    """The verdict on the held-out windows, and how wide intervals must be for them to hold."""
+    cutoffs, trained = plan.split.validation, plan.architecture.quantiles
+    raw = quantiles_at(network, panel, cutoffs)
+    y = actuals(panel, cutoffs, horizon=plan.architecture.horizon)
     frame = backtest_frame(
-        network,
         panel,
-        plan.split.validation,
+        cutoffs,
+        cross_corrected(raw, y, trained),
+        trained=trained,
         settings=plan.settings.network,
         season=plan.season,
         baselines=(AGAINST,),
     )
-    return judge(frame, panel, limit=plan.split.limit, season=plan.season, baselines=(AGAINST,))
+    verdict = judge(frame, panel, limit=plan.split.limit, season=plan.season, baselines=(AGAINST,))
+    return verdict, width_factors(raw, y, trained).tolist()
 
 
 def _identity(reading: Reading, plan: Plan) -> str:
@@ -101,7 +109,12 @@ def _identity(reading: Reading, plan: Plan) -> str:
 
 
 def _record(
-    sources: list[str], reading: Reading, plan: Plan, fitted: Fitted, summary: dict[str, Any], verdict: Verdict
+    sources: list[str],
+    reading: Reading,
+    plan: Plan,
+    fitted: Fitted,
+    summary: dict[str, Any],
+    calibration: dict[str, Any],
 ) -> Model:
     panel = reading.panel
     last = panel.last_segment()
@@ -115,7 +128,7 @@ def _record(
         fingerprint=reading.fingerprint,
         trained_until=dict(zip(panel.ids, until.tolist(), strict=True)),
         summary=summary,
-        calibration=verdict.coverage(),
+        calibration=calibration,
     )
 
 

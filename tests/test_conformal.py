@@ -1,0 +1,89 @@
+"""Interval widths that held-out windows vouch for."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lstmcast.forecast.conformal import corrected, cross_corrected, width_factors
+
+LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
+Floats = NDArray[np.float64]
+
+
+def windows(count: int, *, spread: float, seed: int = 0, horizon: int = 8) -> tuple[Floats, Floats]:
+    """Forecasts of standard normal values by somebody who believes in ``spread`` instead of 1."""
+    scores = np.array([NormalDist().inv_cdf(level) for level in LEVELS])
+    y = 100 + np.random.default_rng(seed).normal(size=(count, horizon, 1))
+    return np.broadcast_to(100 + spread * scores, (*y.shape, len(LEVELS))).copy(), y
+
+
+def coverage(quantiles: Floats, y: Floats, pair: int) -> float:
+    inside = (y >= quantiles[..., 3 - pair]) & (y <= quantiles[..., 3 + pair])
+    return float(inside[np.isfinite(y)].mean())
+
+
+def test_intervals_half_as_wide_as_they_should_be_cover_what_they_promise_afterwards() -> None:
+    factors = width_factors(*windows(400, spread=0.5), LEVELS)
+    quantiles, y = windows(400, spread=0.5, seed=1)
+    assert coverage(quantiles, y, 2) < 0.6
+    fixed = corrected(quantiles, LEVELS, factors)
+    for pair, promised in ((1, 0.5), (2, 0.8), (3, 0.95)):
+        assert coverage(fixed, y, pair) == pytest.approx(promised, abs=0.03)
+
+
+def test_intervals_never_become_narrower_and_medians_never_move() -> None:
+    quantiles, y = windows(200, spread=3.0)
+    factors = width_factors(quantiles, y, LEVELS)
+    assert (factors == 1).all()
+    np.testing.assert_array_equal(corrected(quantiles, LEVELS, factors), quantiles)
+    narrow, y = windows(200, spread=0.3)
+    fixed = corrected(narrow, LEVELS, width_factors(narrow, y, LEVELS))
+    np.testing.assert_array_equal(fixed[..., 3], narrow[..., 3])
+
+
+def test_corrected_quantiles_do_not_cross() -> None:
+    quantiles, _ = windows(5, spread=1.0)
+    factors = np.repeat(np.array([[5.0], [1.0], [1.0]]), 8, axis=1)  # the inner interval wider than the outer ones
+    assert (np.diff(corrected(quantiles, LEVELS, factors), axis=-1) >= 0).all()
+
+
+def test_each_part_of_the_horizon_has_its_own_factor() -> None:
+    quantiles, y = windows(400, spread=1.0)
+    y[:, 4:] = 100 + 4 * (y[:, 4:] - 100)
+    factors = width_factors(quantiles, y, LEVELS)
+    assert (factors[:, :4] < 1.2).all()
+    assert (factors[:, 4:] > 3).all()
+
+
+def test_few_windows_are_trusted_little_and_none_not_at_all() -> None:
+    many, few = (width_factors(*windows(count, spread=0.4), LEVELS)[1, 0] for count in (300, 1))
+    assert 1 <= few < 1.3 < many
+    assert (width_factors(*windows(0, spread=0.4), LEVELS) == 1).all()
+
+
+def test_values_not_observed_teach_nothing() -> None:
+    quantiles, y = windows(100, spread=0.5)
+    gone = np.concatenate([y, np.full_like(y, np.nan)])
+    twice = np.concatenate([quantiles, quantiles])
+    one, other = width_factors(quantiles, y, LEVELS), width_factors(twice, gone, LEVELS)
+    assert (np.abs(np.log(one) / (100 / 110) - np.log(other) / (200 / 210)) < 1e-9).all()
+
+
+def test_no_window_vouches_for_itself() -> None:
+    quantiles, y = windows(40, spread=0.5)
+    before = cross_corrected(quantiles, y, LEVELS)
+    y[6] += 1000
+    after = cross_corrected(quantiles, y, LEVELS)
+    np.testing.assert_array_equal(before[::2], after[::2])
+    assert (after[1::2] != before[1::2]).any()
+
+
+def test_a_point_forecast_has_nothing_to_correct() -> None:
+    point = np.ones((3, 8, 1, 1))
+    factors = width_factors(point, np.ones((3, 8, 1)), (0.5,))
+    assert factors.shape == (0, 8)
+    np.testing.assert_array_equal(corrected(point, (0.5,), factors), point)
