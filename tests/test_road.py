@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ import pandas as pd
 import pytest
 
 from lstmcast.cli.app import run
+from lstmcast.net.forecaster import Forecaster
 
 QUICK = ["--max-steps", "25", "--hidden", "8", "--seed", "1"]
 Capture = pytest.CaptureFixture[str]
@@ -588,3 +593,47 @@ def test_where_every_series_is_too_short_their_last_values_are_repeated(trained:
 def test_a_model_can_be_read_by_everybody_who_can_read_its_folder(trained: Path) -> None:
     modes = {file.stat().st_mode for file in (trained / "model").iterdir()}
     assert len(modes) == 1
+
+
+def test_a_training_that_diverges_exits_5_and_the_old_model_still_forecasts(
+    trained: Path, copy: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    model = copy()
+    before = digest(model / "manifest.json")
+    healthy = Forecaster.loss
+    with monkeypatch.context() as patch:
+        patch.setattr(Forecaster, "loss", lambda *arguments: healthy(*arguments) * float("inf"))
+        assert run(["train", str(trained / "data.csv"), "-m", str(model), "--horizon", "24", *QUICK]) == 5
+    told = capsys.readouterr().err
+    assert "with half the learning rate" in told
+    assert "the largest value in the batch is in series" in told
+    assert "--lr" in told.splitlines()[-1]
+    assert digest(model / "manifest.json") == before
+    assert run(["predict", "-m", str(model), "-o", str(tmp_path / "f.csv"), "-q"]) == 0
+
+
+def test_a_device_that_is_not_there_exits_7(trained: Path, tmp_path: Path, capsys: Capture) -> None:
+    arguments = ["train", str(trained / "data.csv"), "-m", str(tmp_path / "m"), "--device", "cuda:77", *QUICK]
+    assert run(arguments) == 7
+    assert "use --device auto" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_training_stopped_by_a_signal_resumes_to_the_same_model(
+    trained: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    command = [sys.executable, "-m", "lstmcast", "train", str(trained / "data.csv"), "--horizon", "24"]
+    command += ["--epochs", "60", "--max-steps", "600", "--set", "training.checkpoint_steps=20", "-q"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert subprocess.run([*command, "-m", str(whole)], check=False).returncode == 0
+    with subprocess.Popen([*command, "-m", str(cut)], stderr=subprocess.PIPE, text=True) as process:
+        while not (cut / "checkpoints" / "latest.safetensors").exists():
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, told = process.communicate()
+    assert process.returncode == code
+    assert "--resume" in told.splitlines()[-1]
+    assert run(["predict", "-m", str(cut), "-o", str(tmp_path / "f.csv"), "-q"]) == 4
+    assert subprocess.run([*command, "-m", str(cut), "--resume"], check=False).returncode == 0
+    assert digest(cut / "weights.safetensors") == digest(whole / "weights.safetensors")

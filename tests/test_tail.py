@@ -37,35 +37,12 @@ def test_above_the_97_percent_quantile_a_generalised_pareto_takes_over() -> None
 def test_no_evidence_exceeds_three_histories() -> None:
     values = np.append(np.random.default_rng(0).normal(size=999), 1e9)
     assert tail(values, refresh=24)[-1] == pytest.approx(math.log10(3 * 1000))
-    assert tail(values, refresh=24, offline=True)[-1] <= math.log10(3 * 1000)
 
 
 def test_the_first_values_are_too_few_to_judge_by() -> None:
     values = np.concatenate([np.ones(MIN_PAST - 1), [1e6, 1e6]])
     assert tail(values, refresh=1)[:MIN_PAST].max() == 0.0
     assert tail(values, refresh=1)[MIN_PAST] > 1.0
-    rising = np.arange(float(MIN_PAST))
-    assert tail(rising[1:], refresh=1, offline=True).max() == 0.0
-    assert tail(rising, refresh=1, offline=True).max() == pytest.approx(math.log10(MIN_PAST))
-
-
-def test_offline_the_largest_of_n_values_has_a_chance_of_about_one_in_n() -> None:
-    values = np.random.default_rng(1).exponential(size=2000)
-    evidence = tail(values, refresh=24, offline=True)
-    ranks = np.argsort(np.argsort(-values)) + 1
-    bulk = ranks > 100
-    np.testing.assert_allclose(10 ** -evidence[bulk], ranks[bulk] / 2000)
-    assert 3.0 < evidence.max() < math.log10(6000)
-    assert np.argmax(evidence) == np.argmax(values)
-
-
-def test_offline_an_early_value_is_judged_by_later_ones_and_causally_it_is_not() -> None:
-    values = np.random.default_rng(2).normal(size=600)
-    values[100] = 50.0
-    later = values.copy()
-    later[300:] *= 100
-    assert tail(later, refresh=24)[100] == tail(values, refresh=24)[100]
-    assert tail(later, refresh=24, offline=True)[100] < 1.0 < tail(values, refresh=24, offline=True)[100]
 
 
 def test_values_not_observed_pass_through_and_do_not_count() -> None:
@@ -77,10 +54,9 @@ def test_values_not_observed_pass_through_and_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("law", ["normal", "exponential", "standard_cauchy"])
-@pytest.mark.parametrize("offline", [False, True])
-def test_the_p_values_of_clean_noise_are_uniform_or_conservative(law: str, offline: bool) -> None:
+def test_the_p_values_of_clean_noise_are_uniform_or_conservative(law: str) -> None:
     noise = getattr(np.random.default_rng(4), law)(size=(40, 2000))
-    p_values = 10 ** -np.array([tail(row, refresh=24, offline=offline) for row in noise])[:, MIN_PAST:]
+    p_values = 10 ** -np.array([tail(row, refresh=24) for row in noise])[:, MIN_PAST:]
     # within the sample 10 %; where the Pareto extrapolates, at most twice too often
     for level, tolerance in ((0.5, 1.1), (0.1, 1.1), (0.03, 1.1), (0.01, 1.1), (0.003, 1.3), (0.001, 2.0)):
         assert np.mean(p_values <= level) <= tolerance * level, level
@@ -177,7 +153,7 @@ def test_the_p_value_is_a_chance_and_never_below_one_in_three_histories() -> Non
 
 
 @pytest.mark.parametrize("cut", [1, 59, 61, 200, 431])
-def test_scores_depend_on_no_later_row_unless_offline(cut: int) -> None:
+def test_scores_depend_on_no_later_row(cut: int) -> None:
     y, surprise = noise(5)
     later_y, later = y.copy(), Surprise(error=surprise.error.copy(), z=surprise.z.copy())
     later_y[cut:] *= 50
@@ -188,5 +164,3 @@ def test_scores_depend_on_no_later_row_unless_offline(cut: int) -> None:
     for name in ("score", "p_value", "sum"):
         np.testing.assert_array_equal(getattr(before, name)[:cut], getattr(after, name)[:cut])
         np.testing.assert_array_equal(getattr(before, name)[:cut], getattr(shorter, name))
-    offline = [score(v, s, day=24, warm_up=90, offline=True) for v, s in ((y, surprise), (later_y, later))]
-    assert not np.array_equal(offline[0].sum[:cut], offline[1].sum[:cut])

@@ -46,12 +46,12 @@ def warm_up_rows(rows: int) -> int:
     return math.ceil(min(0.15 * rows, 750))
 
 
-def score(y: Floats, surprise: Surprise, *, day: int, warm_up: int, offline: bool = False) -> Scores:
+def score(y: Floats, surprise: Surprise, *, day: int, warm_up: int) -> Scores:
     """How anomalous each row is, from how surprising its forecasts were and whether it left all earlier values behind.
 
     ``y`` (n,) user's units, NaN where not observed. ``day`` rows in a day, or in the strong season where a day has no
     meaning. ``warm_up`` rows in which a new extreme says nothing yet; a stream keeps it fixed. A row's scores depend on
-    rows up to it only, unless ``offline``: then tails are taken over all rows, those still to come included.
+    rows up to it only.
     """
     y = np.asarray(y, dtype=np.float64)
     units = [surprise.error, surprise.z] if np.isfinite(surprise.z).any() else [surprise.error]
@@ -59,29 +59,25 @@ def score(y: Floats, surprise: Surprise, *, day: int, warm_up: int, offline: boo
     weight = CHANNELS / channels.shape[1]
     total = EXTREME_WEIGHT * new_extreme(y, warm_up=warm_up)
     for channel in channels.T:
-        total = total + weight * np.nan_to_num(tail(channel, refresh=day, offline=offline))
+        total = total + weight * np.nan_to_num(tail(channel, refresh=day))
     total = np.where(np.isfinite(y), total, np.nan)
-    p_value = 10.0 ** -tail(total, refresh=day, offline=offline)
+    p_value = 10.0 ** -tail(total, refresh=day)
     return Scores(score=_above_record(total, half_life=day / 2), p_value=p_value, sum=total)
 
 
-def tail(values: Floats, *, refresh: int, offline: bool = False) -> Floats:
+def tail(values: Floats, *, refresh: int) -> Floats:
     """−log10 of the chance of an absolute value as large as each, judged by the values before it.
 
     ``values`` (n,) of any unit, sign ignored; NaN passes through and is not counted. The chance is the share of past
     values at least as large, the new one counted among them, (#≥ + 1)/(n + 1); above the 97 % quantile a generalised
     Pareto fitted by moments (Hosking & Wallis 1987), which reaches below 1/n. The past is brought up to date every
     ``refresh`` values, or when it has grown by 1 %. The first ``MIN_PAST`` values get 0; none gets more than
-    log10(3 n). ``offline`` judges by all n values, later ones included.
+    log10(3 n).
     """
     known = np.isfinite(values)
     magnitude = np.abs(values[known])
-    so_far = np.arange(1, len(magnitude) + 1)
-    if offline:
-        chance, history = _hindsight_chance(magnitude), np.full(len(magnitude), len(magnitude))
-    else:
-        chance, history = _causal_chance(magnitude, refresh), so_far
-    limit = np.log10(REACH * history)
+    chance = _causal_chance(magnitude, refresh)
+    limit = np.log10(REACH * np.arange(1, len(magnitude) + 1))
     evidence = np.full(len(values), np.nan)
     evidence[known] = np.minimum(-np.log10(np.maximum(chance, np.finfo(np.float64).tiny)), limit)
     return evidence
@@ -115,15 +111,6 @@ def _causal_chance(magnitude: Floats, refresh: int) -> Floats:
         past = np.insert(past, np.searchsorted(past, block), block)
         start += len(block)
     return chance
-
-
-def _hindsight_chance(magnitude: Floats) -> Floats:
-    if len(magnitude) < MIN_PAST:
-        return np.ones(len(magnitude))
-    everything = np.sort(magnitude)
-    # the value itself stands among the ordered ones, and is the "+ 1" of the causal chance
-    at_least = len(everything) - np.searchsorted(everything, magnitude, side="left")
-    return _with_pareto(at_least / len(everything), magnitude, everything)
 
 
 def _with_pareto(chance: Floats, values: Floats, past: Floats) -> Floats:

@@ -21,8 +21,8 @@ _LANES, _ROWS = 64, 256  # of a stream
 class Forecast:
     """What lies ahead of each series.
 
-    ``quantiles`` float64 (N, H, D, Q) in the user's units, ascending along Q, at ``levels`` (Q,) in (0, 1);
-    ``median`` is the position of .5 among them. ``times`` int64 (N, H) and ``cutoff`` int64 (N,), the last observed
+    ``quantiles`` float64 (N, H, D, Q) in the user's units, ascending along Q, at ``levels`` (Q,) in (0, 1),
+    .5 among them. ``times`` int64 (N, H) and ``cutoff`` int64 (N,), the last observed
     row, in the clock's units. ``status`` (N,): ok, padded, constant, fallback or skipped. NaN where nothing is known.
     """
 
@@ -31,10 +31,6 @@ class Forecast:
     times: NDArray[np.int64]
     cutoff: NDArray[np.int64]
     status: tuple[str, ...]
-
-    @property
-    def median(self) -> int:
-        return self.levels.index(0.5)
 
 
 def forecast(
