@@ -1,7 +1,7 @@
 """The model directory: everything a forecast needs, verified, and nothing that can execute.
 
     manifest.json         versions, Schema, resolved settings, architecture, training summary, sha256 of the others
-    weights.safetensors   the network
+    weights.safetensors   the networks
     calibration.json      what held-out windows taught about its errors
     metrics.csv           held-out metrics, tidy
     history.csv           loss by step
@@ -36,6 +36,7 @@ from lstmcast.data.schema import Schema
 from lstmcast.data.writer import write_json
 from lstmcast.errors import LstmcastError, ModelError, UsageError
 from lstmcast.net.architecture import Architecture
+from lstmcast.net.ensemble import Ensemble
 from lstmcast.net.forecaster import Forecaster
 
 FORMAT_VERSION = 1
@@ -56,14 +57,18 @@ class Model:
 
     schema: Schema
     settings: Settings
-    architecture: Architecture
-    forecaster: Forecaster
+    forecaster: Ensemble
     sources: tuple[str, ...]
     fingerprint: str
     trained_until: Mapping[str, int]
     summary: Mapping[str, Any]
     calibration: Mapping[str, Any]
     identity: str = ""
+
+    @property
+    def architecture(self) -> Architecture:
+        """That of the first member: horizon, targets, covariates and quantile levels are the same in all."""
+        return self.forecaster.architecture
 
 
 def save(
@@ -91,7 +96,7 @@ def save(
             "torch_version": torch.__version__,
             "schema": model.schema.model_dump(mode="json"),
             "settings": model.settings.model_dump(mode="json"),
-            "architecture": asdict(model.architecture),
+            "architectures": [asdict(shape) for shape in model.forecaster.architectures],
             "parameters": sum(p.numel() for p in model.forecaster.parameters()),
             "sources": list(model.sources),
             "fingerprint": model.fingerprint,
@@ -127,13 +132,12 @@ def load(path: Path) -> Model:
     manifest = _manifest(path)
     _verify_hashes(path, manifest)
     try:
-        architecture = _architecture(manifest["architecture"])
-        forecaster = Forecaster(architecture, generator=torch.Generator().manual_seed(0))
+        shapes = [_architecture(values) for values in manifest["architectures"]]
+        forecaster = Ensemble([Forecaster(shape, generator=torch.Generator().manual_seed(0)) for shape in shapes])
         forecaster.load_state_dict(load_file(path / WEIGHTS))
         model = Model(
             schema=Schema.model_validate(manifest["schema"]),
             settings=Settings.model_validate(manifest["settings"]),
-            architecture=architecture,
             forecaster=forecaster.eval(),
             sources=tuple(manifest["sources"]),
             fingerprint=manifest["fingerprint"],

@@ -83,8 +83,19 @@ class NetworkSettings(Frozen):
     patch: int | None = Field(None, ge=1, description="rows per recurrent step; 1 is the textbook network")
     transform: FamilyName | None = Field(None, description="value transform; `lstmcast list transforms`")
     normaliser: FamilyName | None = Field(None, description="instance normalisation; `lstmcast list normalisers`")
+    spread: Literal["deviation", "change"] | None = Field(
+        None, description="unit of a context: its deviation, or twice the mean change from row to row"
+    )
     base: FamilyName | None = Field(None, description="forecast the network corrects; `lstmcast list bases`")
     highway: bool | None = Field(None, description="linear path from the context to the horizon")
+    history: int | None = Field(None, ge=0, description="rows before the context that only statistics read")
+    deseasonalise: bool | None = Field(None, description="take the season out by indices of the history")
+    correction: bool = Field(True, description="let the network do more than weigh the methods of a statistical base")
+    facts: bool | None = Field(None, description="tell every query about the history as a whole")
+    error: Literal["normalised", "relative"] | None = Field(
+        None, description="unit of the loss: the context's spread, or half sMAPE and half MASE"
+    )
+    blend: float | None = Field(None, ge=0, le=1, description="share of Theta and Holt in the forecast")
     decoder: FamilyName = Field("parallel", description="how the horizon is written; `lstmcast list decoders`")
     loss: FamilyName = Field("quantile", description="what is minimised; `lstmcast list losses`")
     levels: Levels = Field((80.0, 95.0), description="prediction intervals, in percent")
@@ -117,6 +128,12 @@ class TrainingSettings(Frozen):
     epochs: float | None = Field(None, gt=0, description="passes over the training windows")
     max_steps: int | None = Field(None, ge=1, description="most optimiser steps")
     early_stop: int | None = Field(None, ge=1, description="evaluations without improvement before stopping")
+    budget: Literal["fast", "auto", "best"] = Field(
+        "auto", description="what training may take: 20 seconds, 2 minutes or 15 minutes"
+    )
+    members: int | None = Field(None, ge=1, le=20, description="networks whose forecasts are averaged")
+    refit: bool = Field(True, description="train the final networks on the held-out rows too")
+    shrink: bool | None = Field(None, description="draw the forecast towards the last value as held-out windows advise")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="seed of every random choice")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
     threads: int | None = Field(None, ge=1, description="CPU threads (default 1)")

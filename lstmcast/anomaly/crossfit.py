@@ -19,8 +19,7 @@ from lstmcast.fit import device
 from lstmcast.fit.loop import fit
 from lstmcast.fit.plan import make
 from lstmcast.forecast.intervals import at_levels
-from lstmcast.forecast.predict import quantiles_at
-from lstmcast.net.forecaster import Forecaster
+from lstmcast.forecast.predict import Network, quantiles_at
 from lstmcast.outcome import Notice, OnProgress, Progress
 
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
@@ -123,7 +122,7 @@ def cross_fit(
 
 def fill(
     out: NDArray[np.float64],
-    network: Forecaster,
+    network: Network,
     panel: Panel,
     judged: Rows,
     *,

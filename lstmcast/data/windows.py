@@ -69,12 +69,13 @@ class Split:
         return int(np.maximum(self.last - self.first + 1, 0).sum())
 
 
-def split(panel: Panel, *, context: int, horizon: int, folds: int, minimum: int) -> Split:
+def split(panel: Panel, *, context: int, horizon: int, folds: int, minimum: int, recent: int | None = None) -> Split:
     """Hold out the last ``folds`` horizons of each series as validation; everything before them trains.
 
     A segment trains from the row where ``minimum`` rows of history exist (more in long segments, up to the whole
     context). A series too short to give up its last horizons keeps all its rows for training; a segment that is not
-    the last of its series has nothing to hold out. No training target lies at or after a validation cutoff.
+    the last of its series has nothing to hold out. Only the last ``recent`` cutoffs of a segment train, if given. No
+    training target lies at or after a validation cutoff.
     """
     begin, end = panel.offsets[:-1], panel.ends
     length = end - begin
@@ -84,9 +85,10 @@ def split(panel: Panel, *, context: int, horizon: int, folds: int, minimum: int)
     held = np.where(is_last, np.minimum(folds, (length - history - horizon) // horizon), 0).clip(min=0)
     limit = end - held * horizon
     validation = [end[s] - np.arange(held[s], 0, -1) * horizon for s in np.flatnonzero(held)]
+    first, final = begin + history, limit - horizon
     return Split(
-        first=begin + history,
-        last=limit - horizon,
+        first=first if recent is None else np.maximum(first, final - recent + 1),
+        last=final,
         limit=limit,
         validation=np.concatenate(validation) if validation else np.empty(0, dtype=np.int64),
     )

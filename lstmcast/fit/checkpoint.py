@@ -28,6 +28,11 @@ def write(state: dict[str, Any], folder: Path) -> None:
         file.write(save(tensors, metadata={"skeleton": skeleton}))
 
 
+def exists(folder: Path) -> bool:
+    """Whether there is a checkpoint in ``folder``."""
+    return (folder / _FILE).is_file()
+
+
 def read(folder: Path) -> dict[str, Any]:
     """The checkpoint in ``folder``. Raises ``ModelError`` if there is none or it cannot be read."""
     if not (folder / _FILE).is_file():

@@ -13,6 +13,7 @@ _SAMPLE = 200  # series looked at; enough for a median
 _TAIL = 4096  # rows of each
 _LONGEST = 1024  # rows of a season that is searched for
 _WEEKS = (5, 7)  # days of a week: the ratios at which a season above a season is searched for
+_BRIEF, _MANY = 12, 20  # rows of a season, and series, from which a season of some is searched for
 _STRONG = 0.2  # mean autocorrelation from which a season counts
 
 
@@ -20,6 +21,7 @@ _STRONG = 0.2  # mean autocorrelation from which a season counts
 class Facts:
     """N ``series`` with ``rows`` observed rows in all, of ``median_length`` each.
 
+    ``longest`` rows has the longest.
     ``seasons`` lags in rows at which the series repeat themselves, ascending. ``strength`` is the mean autocorrelation
     at the first of them, slower moves taken out.
     ``positive``, ``nonnegative``: every observed target is, as the network sees it.
@@ -30,6 +32,7 @@ class Facts:
     series: int
     rows: int
     median_length: int
+    longest: int
     seasons: tuple[int, ...]
     strength: float
     positive: bool
@@ -52,6 +55,7 @@ def measure(panel: Panel) -> Facts:
         series=len(panel.ids),
         rows=int(panel.observed.any(axis=1).sum()),
         median_length=int(np.median(lengths)),
+        longest=int((panel.ends - panel.offsets[:-1]).max()),
         seasons=seasons,
         strength=strength,
         positive=lowest > 0,
@@ -87,7 +91,37 @@ def _find_seasons(tails: list[NDArray[np.float64]], named: tuple[int, ...]) -> t
         strength = float(correlation[first]) if first < len(correlation) else 0.0
         if strength >= _STRONG:
             return (first, *_multiple(tails, first, named)), strength
-    return (), 0.0
+    return _of_some(tails) if not named else ((), 0.0)
+
+
+def _of_some(tails: list[NDArray[np.float64]]) -> tuple[tuple[int, ...], float]:
+    """A short season that only some of many series have, which their mean autocorrelation does not show.
+
+    Counts the series whose changes repeat at a lag beyond the 90 % test; by chance alone one in twenty would.
+    """
+    tested = [np.diff(np.log(tail) if tail.min() > 0 else tail) for tail in tails if len(tail) >= 3 * _BRIEF]
+    if len(tested) < _MANY:
+        return (), 0.0
+    passed = np.zeros(_BRIEF + 1)
+    for changes in tested:
+        r = _autocorrelation(changes, _BRIEF + 1)
+        shorter = np.cumsum(r[1:] ** 2)[: _BRIEF - 1]  # what lags 1 .. m-1 explain, for m from 2
+        limit = 1.645 * np.sqrt((1 + 2 * shorter) / len(changes))
+        passed[2:] += (r[2:-1] > limit) & (r[2:-1] > np.maximum(r[1:-2], r[3:]))
+    share = passed / len(tested)
+    if share.max() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(tested)):
+        return (), 0.0
+    lag = int(np.argmax(share))
+    return (lag,), float(share[lag])
+
+
+def _autocorrelation(values: NDArray[np.float64], longest: int) -> NDArray[np.float64]:
+    """Autocorrelation at lags 0 to ``longest``; 0 where the values never vary."""
+    centred = values - values.mean()
+    spread = float(centred @ centred)
+    if spread <= 0:
+        return np.zeros(longest + 1)
+    return np.array([centred[lag:] @ centred[: len(centred) - lag] for lag in range(longest + 1)]) / spread
 
 
 def _searched(tails: list[NDArray[np.float64]]) -> list[int]:

@@ -16,7 +16,7 @@ from lstmcast.data.windows import Batch
 from lstmcast.errors import DivergedError, ModelError, StoppedError
 from lstmcast.fit import checkpoint, device, optimiser
 from lstmcast.fit.interrupt import polite_stop
-from lstmcast.fit.objective import Loss, Objective, WindowObjective
+from lstmcast.fit.objective import Loss, Objective, PoolObjective, Pools, WindowObjective
 from lstmcast.fit.plan import Plan
 from lstmcast.fit.tbptt import StreamObjective
 from lstmcast.forecast.backtest import scaled_error, scales
@@ -40,20 +40,22 @@ def fit(
     checkpoints: Path | None = None,
     resume: bool = False,
     identity: str = "",
+    pools: Pools | None = None,
     on_progress: OnProgress,
 ) -> Fitted:
     """Train a Forecaster by ``plan``.
 
     With early stopping the average weights that were best on the held-out windows are kept, else the last ones.
     ``checkpoints`` is the folder for resuming; ``resume`` continues from it and ends with the very weights of an
-    uninterrupted run. ``identity`` names data and settings: a checkpoint of another identity is refused.
+    uninterrupted run. ``identity`` names data and settings: a checkpoint of another identity is refused. ``pools`` is
+    shared by those that train on the same panel and split, so that statistics of its histories are made once.
 
     Raises ``DivergedError`` when the loss is not finite again at half the learning rate, ``StoppedError`` after a
     signal (the checkpoint is saved first), ``ModelError`` when there is no usable checkpoint to resume from.
     """
     place = device.choose(plan.settings.training.device)
     with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
-        run = _Run(panel, plan, checkpoints=checkpoints, identity=identity, on_progress=on_progress)
+        run = _Run(panel, plan, checkpoints=checkpoints, identity=identity, pools=pools, on_progress=on_progress)
         if resume and checkpoints is not None:
             run.resume(checkpoints)
         try:
@@ -84,6 +86,7 @@ class _Run:
         *,
         checkpoints: Path | None,
         identity: str,
+        pools: Pools | None,
         on_progress: OnProgress,
     ) -> None:
         settings = plan.settings.training
@@ -95,7 +98,7 @@ class _Run:
         self.network = Forecaster(plan.architecture, generator=generator)
         self.network.set_covariate_scale(*_covariate_scale(panel, plan))
         self.network.to(device.choose(settings.device))
-        self.objective = _objective(panel, plan, self.network)
+        self.objective = _objective(panel, plan, self.network, pools)
         self.optimiser = optimiser.build(self.network, settings, learning_rate=self.rate)
         self.schedule = optimiser.schedule(self.optimiser, settings, steps=plan.steps)
         self.average = optimiser.WeightAverage(self.network, settings.ema)
@@ -228,12 +231,14 @@ class _Run:
         self.history = [tuple(row) for row in state["history"]]
 
 
-def _objective(panel: Panel, plan: Plan, network: Forecaster) -> Objective:
+def _objective(panel: Panel, plan: Plan, network: Forecaster, pools: Pools | None) -> Objective:
     settings = plan.settings.training
     lanes = cast(int, settings.batch)
     if settings.stateful and settings.tbptt:
         k1, k2 = settings.tbptt
         return StreamObjective(panel, plan.split, network, lanes=lanes, k1=k1, k2=k2)
+    if plan.architecture.summarises:
+        return PoolObjective((pools or Pools(panel, plan.split)).of(network), batch=lanes, seed=settings.seed)
     return WindowObjective(panel, plan.split, network, batch=lanes, seed=settings.seed)
 
 
@@ -258,7 +263,7 @@ def _largest(batch: Batch, panel: Panel, plan: Plan) -> str:
     """Series, column and time of the largest absolute value of the context."""
     size = torch.where(batch.context.isfinite(), batch.context.abs(), torch.inf)
     lane, row, column = np.unravel_index(int(size.argmax()), size.shape)
-    begin = int(batch.cutoff[lane]) - (1 if plan.architecture.stateful else plan.architecture.context)
+    begin = int(batch.cutoff[lane]) - (1 if plan.architecture.stateful else plan.architecture.reach)
     series = panel.ids[int(batch.series[lane])]
     time = panel.schema.clock.format(panel.times(np.array([begin + row])))[0]
     return f"series {series}, column {series if panel.schema.wide else panel.schema.targets[column]}, at {time}"

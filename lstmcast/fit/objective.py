@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Batch, Sampler, Split, Windows
 from lstmcast.net.forecaster import Forecaster
+from lstmcast.net.smoothing import Summary
 
 
 class Loss(NamedTuple):
@@ -29,12 +31,82 @@ class Objective(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
+_POOL = 40_000  # histories summarised before training
+_BLOCK = 4096  # at once
+
+
+class Pool(NamedTuple):
+    """Training windows (M,) whose histories are summarised already. ``chances`` (M,) cumulated: a series with n windows
+    among them is drawn √n times as often as one with a single window."""
+
+    windows: Windows
+    cutoffs: Tensor
+    summary: Summary
+    chances: Tensor
+
+
+class Pools:
+    """The pools of one panel and split, one for each way in which networks look at a history."""
+
+    def __init__(self, panel: Panel, parts: Split) -> None:
+        self._panel, self._parts = panel, parts
+        self._made: dict[tuple[int, int, int], Pool] = {}
+
+    def of(self, network: Forecaster) -> Pool:
+        """The pool for ``network``; made at the first call."""
+        shape = network.architecture
+        key = (shape.reach, shape.horizon, shape.season)
+        if key not in self._made:
+            self._made[key] = self._make(network)
+        return self._made[key]
+
+    def _make(self, network: Forecaster) -> Pool:
+        shape, parts = network.architecture, self._parts
+        every = np.concatenate([np.arange(a, b + 1) for a, b in zip(parts.first, parts.last, strict=True)])
+        cutoffs = torch.from_numpy(every[np.unique(np.linspace(0, len(every) - 1, _POOL).astype(np.int64))])
+        windows = Windows(self._panel, context=shape.reach, horizon=shape.horizon)
+        summaries, series = [], []
+        for chunk in torch.split(cutoffs, _BLOCK):
+            batch = windows.gather(chunk)
+            summary = network.summarise(batch.context, batch.observed)
+            if summary is not None:
+                summaries.append(summary)
+            series.append(batch.series)
+        of_series = torch.cat(series)
+        chance = torch.bincount(of_series)[of_series].double().rsqrt()
+        joined = Summary(*(torch.cat(part) for part in zip(*summaries, strict=True)))
+        return Pool(windows, cutoffs, joined, chance.cumsum(0) / chance.sum())
+
+
+class PoolObjective:
+    """Windows drawn at random from a pool."""
+
+    def __init__(self, pool: Pool, *, batch: int, seed: int) -> None:
+        self._pool, self._batch = pool, batch
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def next_loss(self, network: Forecaster) -> Loss:
+        pool = self._pool
+        drawn = torch.rand(self._batch, generator=self._generator, dtype=torch.float64)
+        at = torch.searchsorted(pool.chances, drawn).clamp(max=len(pool.cutoffs) - 1)
+        batch = pool.windows.gather(pool.cutoffs[at]).to(network.device)
+        summary = Summary(*(part.to(network.device) for part in pool.summary.pick(at)))
+        prediction = network(batch.context, batch.observed, batch.past, batch.future, summary)
+        return Loss(network.loss(prediction, batch.target, batch.target_observed), batch)
+
+    def state(self) -> dict[str, Any]:
+        return {"generator": self._generator.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._generator.set_state(state["generator"])
+
+
 class WindowObjective:
     """Windows drawn at random: a series uniformly, then one of its windows uniformly."""
 
     def __init__(self, panel: Panel, parts: Split, network: Forecaster, *, batch: int, seed: int) -> None:
         shape = network.architecture
-        self._windows = Windows(panel, context=shape.context, horizon=shape.horizon)
+        self._windows = Windows(panel, context=shape.reach, horizon=shape.horizon)
         self._sampler = Sampler(panel, parts)
         self._batch = batch
         self._generator = torch.Generator().manual_seed(seed)

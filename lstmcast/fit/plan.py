@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,13 +13,16 @@ from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Split, split
 from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit.facts import Facts, measure
+from lstmcast.fit.members import differences, usual
+from lstmcast.fit.rules import Regime, hidden, network_rules, regime, transform
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.forecaster import architecture_faults
 
 _GRID = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
-_SHORT = 300  # rows up to which a series counts as short
-_LONG = 5_000  # rows per series from which it counts as long
-_DERIVED = ("horizon", "context", "hidden", "dropout", "patch", "transform", "normaliser", "base", "highway")
+_DERIVED = (
+    *("horizon", "context", "hidden", "dropout", "patch", "transform", "normaliser", "spread", "base", "highway"),
+    *("history", "facts", "error", "blend"),
+)
 
 T = TypeVar("T")
 
@@ -34,12 +37,21 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One network of an ensemble: its architecture and how it is trained."""
+
+    architecture: Architecture
+    training: TrainingSettings
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything training needs. ``settings`` are resolved: training needs no further decision.
 
-    ``season`` is the main season in rows (1 where there is none): what seasonal naive repeats. ``median_length`` rows
-    has a typical series. ``split`` says which
-    rows train and which validate. ``steps`` optimiser steps. ``lanes`` of a stateful run, ``batch`` otherwise.
+    ``architecture`` and ``steps`` are those of the first of the ``members`` whose forecasts are averaged; ``alone``
+    gives the plan of each, and the first ``tried`` of them show on held-out rows what the plan is worth. ``season`` is
+    the main season in rows (1 where there is none): what seasonal naive repeats. ``median_length`` rows has a typical
+    series. ``split`` says which rows train and which validate; ``steps_given`` whether the user set the steps.
     """
 
     settings: Settings
@@ -49,6 +61,31 @@ class Plan:
     median_length: int
     steps: int
     reasons: tuple[Reason, ...]
+    members: tuple[Member, ...]
+    regime: Regime
+    tried: int
+    steps_given: bool
+
+    def first(self, number: int) -> Plan:
+        """The plan of the first ``number`` members."""
+        return replace(self, members=self.members[:number])
+
+    def shortened(self, share: float, *, least: int) -> Plan:
+        """The same plan with a ``share`` of its steps, ``least`` at least."""
+        steps = max(min(least, self.steps), int(share * self.steps))
+        members = tuple(
+            replace(member, training=member.training.model_copy(update={"max_steps": steps})) for member in self.members
+        )
+        training = self.settings.training.model_copy(update={"max_steps": steps})
+        settings = self.settings.model_copy(update={"training": training})
+        return replace(self, settings=settings, steps=steps, members=members)
+
+    def alone(self, number: int) -> Plan:
+        """The plan of one member, as if there were no other."""
+        member = self.members[number]
+        settings = self.settings.model_copy(update={"training": member.training})
+        steps = member.training.max_steps or 1
+        return replace(self, settings=settings, architecture=member.architecture, steps=steps, members=(member,))
 
 
 def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
@@ -59,31 +96,61 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
     """
     facts = measure(panel)
     book = _Book()
-    architecture = _architecture(panel, settings, facts, book)
-    faults = architecture_faults(architecture)
+    way, why = regime(settings, facts)
+    book.reasons.append(Reason("regime", way, why))
+    season = _season(facts, panel)
+    members_rule = usual(way, settings.training.budget)
+    number = book.settle("members", settings.training.members, members_rule, "networks that differ err differently")
+    shapes = [_architecture(panel, settings, facts, way, season, book, {})]
+    for difference in differences(way, settings, number)[1:]:
+        shapes.append(_architecture(panel, settings, facts, way, season, _Book(), difference))
+    architecture = shapes[0]
+    faults = list(dict.fromkeys(fault for shape in shapes for fault in architecture_faults(shape)))
     if architecture.loss != "quantile" and "levels" in settings.network.model_fields_set:
         faults.append(f"loss {architecture.loss!r} forecasts one number and knows no levels; use loss quantile")
     if faults:
         raise UsageError("\n".join(faults), remedy="change one of the options named")
     folds = _folds(facts, architecture) if hold_out or settings.training.early_stop else 0
-    minimum = 1 if architecture.stateful else min(architecture.patch + 1, architecture.context)
-    parts = split(panel, context=architecture.context, horizon=architecture.horizon, folds=folds, minimum=minimum)
+    parts = _split(panel, architecture, way, folds)
     if parts.windows == 0:
-        raise _too_short(panel, architecture, minimum)
+        raise _too_short(panel, architecture, _minimum(architecture, way))
     if panel.schema.short == "error":
-        _refuse_short(panel, parts, minimum + architecture.horizon)
-    training = _training(settings, architecture, parts, book)
+        _refuse_short(panel, parts, _minimum(architecture, way) + architecture.horizon)
+    training = _training(settings, architecture, way, parts, book)
+    members = [
+        Member(shape, training.model_copy(update={"seed": (training.seed + 1_000_003 * k) % 2**31}))
+        for k, shape in enumerate(shapes)
+    ]
     network = settings.network.model_copy(update={key: getattr(architecture, key) for key in _DERIVED})
     resolved = settings.model_copy(update={"network": network, "training": training})
     return Plan(
         settings=resolved,
         architecture=architecture,
         split=parts,
-        season=_season(facts, panel),
+        season=season,
         median_length=facts.median_length,
         steps=training.max_steps or 1,
         reasons=tuple(book.reasons),
+        members=tuple(members),
+        regime=way,
+        tried=len(members) if way == "short" else 1,
+        steps_given=settings.training.max_steps is not None or settings.training.epochs is not None,
     )
+
+
+def _minimum(shape: Architecture, way: Regime) -> int:
+    """Rows of history that a training window needs."""
+    if way == "short":
+        return max(5, 2 * shape.season)
+    return 1 if shape.stateful else min(shape.patch + 1, shape.context)
+
+
+def _split(panel: Panel, shape: Architecture, way: Regime, folds: int) -> Split:
+    minimum = _minimum(shape, way)
+    if way != "short":
+        return split(panel, context=shape.context, horizon=shape.horizon, folds=folds, minimum=minimum)
+    recent = 60 if shape.season == 1 else shape.season * max(6, 48 // shape.season)
+    return split(panel, context=minimum, horizon=shape.horizon, folds=folds, minimum=minimum, recent=recent)
 
 
 class _Book:
@@ -99,96 +166,45 @@ class _Book:
         return value
 
 
-def _architecture(panel: Panel, settings: Settings, facts: Facts, book: _Book) -> Architecture:
+def _architecture(
+    panel: Panel,
+    settings: Settings,
+    facts: Facts,
+    way: Regime,
+    season: int,
+    book: _Book,
+    difference: dict[str, Any],
+) -> Architecture:
     wish, schema = settings.network, panel.schema
     settle = book.settle
     horizon = settle(
         "horizon", wish.horizon, schema.frequency.default_horizon(), f"usual for frequency {schema.frequency.name}"
     )
-    rules = _carried(settings) if settings.training.stateful else _windowed(settings, facts, horizon)
+    rules = network_rules(way, settings, facts, horizon=horizon, usual_season=season)
+    rules["hidden"] = (hidden(facts), f"{facts.rows:,} rows")
+    rules["dropout"] = (0.1, "usual for one layer")
+    rules["transform"] = transform(facts, wish.loss)
+    rules |= {key: (value, "another member") for key, value in difference.items() if key in rules}
     chosen: dict[str, Any] = {key: settle(key, getattr(wish, key), *rule) for key, rule in rules.items()}
+    seasonal = chosen.pop("deseasonalise")
     return Architecture(
         horizon=horizon,
         targets=panel.values.shape[1],
         past=len(schema.past),
         future=len(schema.future),
         cell=wish.cell,
-        hidden=settle("hidden", wish.hidden, _hidden(facts), f"{facts.rows:,} rows"),
         layers=wish.layers,
         bidirectional=wish.bidirectional,
         residual=wish.residual,
-        dropout=settle("dropout", wish.dropout, 0.1, "usual for one layer"),
-        transform=settle("transform", wish.transform, *_transform(facts, wish.loss)),
         seasons=tuple(season for season in facts.seasons if 2 * season <= chosen["context"]),
+        season=season if seasonal else 1,
+        correction=difference.get("correction", wish.correction),
         decoder=wish.decoder,
         loss=wish.loss,
         quantiles=_quantiles(settings),
         stateful=settings.training.stateful,
         **chosen,
     )
-
-
-def _windowed(settings: Settings, facts: Facts, horizon: int) -> dict[str, tuple[Any, str]]:
-    """What goes in and around the network when it sees one window at a time."""
-    season = facts.seasons[0] if facts.seasons else 1
-    told = f"seasons {', '.join(map(str, facts.seasons))}" if facts.seasons else "no season found"
-    rows = f"{facts.median_length:,} rows in the median series"
-    short = facts.median_length <= _SHORT
-    patch = _patch(season, facts.median_length)
-    context = _context(max(facts.seasons, default=1), settings.network.patch or patch, horizon, facts)
-    fits = 2 * season <= (settings.network.context or context)
-    strong = season >= 7 and fits and not short and facts.median_length <= _LONG and facts.strength >= 0.5
-    return {
-        "patch": (patch, told),
-        "context": (context, f"3 seasons, 2 horizons or 5 patches; {rows}"),
-        "normaliser": ("season-mean", told) if strong else ("last", "the last value is the level"),
-        "base": ("seasonal", told) if strong else ("none", f"{told}, {rows}"),
-        "highway": (not short, rows),
-    }
-
-
-def _carried(settings: Settings) -> dict[str, tuple[Any, str]]:
-    """What a carried state allows: a window statistic or a look-back of fixed length is not defined for it."""
-    why = "the state is carried row by row"
-    rows = settings.training.tbptt[0] if settings.training.tbptt else 48
-    return {
-        "patch": (1, why),
-        "context": (rows, "rows per chunk (k1)"),
-        "normaliser": ("causal", why),
-        "base": ("none", why),
-        "highway": (False, why),
-    }
-
-
-def _patch(season: int, length: int) -> int:
-    if season == 1:
-        return 1 if length < 100 else 2 if length <= _SHORT else 13
-    if season <= 48:
-        return season
-    return min((p for p in range(2, 61) if season % p == 0), key=lambda p: abs(p - 24), default=24)
-
-
-def _context(longest: int, patch: int, horizon: int, facts: Facts) -> int:
-    wanted = max(3 * min(longest, 200), 5 * patch, 2 * horizon)
-    affordable = int(0.6 * (facts.median_length - horizon))
-    rows = min(wanted, 60 * patch, 1024, max(affordable, 2 * patch))
-    return max(patch, rows // patch * patch)
-
-
-def _transform(facts: Facts, loss: str) -> tuple[str, str]:
-    if loss == "mse":
-        return "none", "the mean of transformed values is not the transform of their mean"
-    if facts.skewed and facts.positive:
-        return "log", "positive, and the spread grows with the level or the maximum dwarfs the median"
-    if facts.positive and facts.away_from_zero and _SHORT < facts.median_length <= _LONG:
-        return "log", "positive and never near zero: changes are relative"
-    if facts.skewed and facts.nonnegative:
-        return "log1p", "zeros among positive values whose spread grows with the level"
-    return "none", "the spread does not grow with the level" if facts.nonnegative else "negative values"
-
-
-def _hidden(facts: Facts) -> int:
-    return 32 if facts.rows < 3_000 or facts.median_length <= _SHORT else 64 if facts.rows < 2_000_000 else 128
 
 
 def _quantiles(settings: Settings) -> tuple[float, ...]:
@@ -217,7 +233,7 @@ def _season(facts: Facts, panel: Panel) -> int:
     return facts.seasons[0] if facts.seasons else next(iter(panel.schema.frequency.seasons()), 1)
 
 
-def _training(settings: Settings, shape: Architecture, parts: Split, book: _Book) -> TrainingSettings:
+def _training(settings: Settings, shape: Architecture, way: Regime, parts: Split, book: _Book) -> TrainingSettings:
     wish = settings.training
     settle = book.settle
     if wish.stateful:
@@ -227,15 +243,21 @@ def _training(settings: Settings, shape: Architecture, parts: Split, book: _Book
         an_epoch = max(1, rows // (batch * tbptt[0]))
     else:
         tbptt = None
-        batch = settle("batch", wish.batch, 256 if parts.windows >= 20_000 else 96, f"{parts.windows:,} windows")
+        batch = settle("batch", wish.batch, *_batch(way, parts))
         an_epoch = max(1, math.ceil(parts.windows / batch))
-    steps = math.ceil(wish.epochs * an_epoch) if wish.epochs else min(1_500, max(400, 4 * an_epoch))
+    least, most = (400, 400) if way == "short" else (700, 1_500) if way == "long" else (400, 800)
+    usual_steps = min(most, max(least, 4 * an_epoch)) // (2 if wish.budget == "fast" else 1)
+    steps = math.ceil(wish.epochs * an_epoch) if wish.epochs else usual_steps
     steps = min(steps, wish.max_steps or steps)
     book.reasons.append(Reason("steps", str(steps), f"{an_epoch} steps see every training row once"))
     rate = settle("learning_rate", wish.learning_rate, 3e-3 * math.sqrt(64 / shape.hidden), f"{shape.hidden} units")
     return wish.model_copy(
         update={"tbptt": tbptt, "batch": batch, "max_steps": steps, "epochs": steps / an_epoch, "learning_rate": rate}
     )
+
+
+def _batch(way: Regime, parts: Split) -> tuple[int, str]:
+    return (256 if way == "long" else 128 if way == "short" else 96), f"{parts.windows:,} windows"
 
 
 def _refuse_short(panel: Panel, parts: Split, need: int) -> None:

@@ -13,8 +13,7 @@ from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Windows
 from lstmcast.forecast.baselines import BASELINES
 from lstmcast.forecast.intervals import at_levels, bounded, level_pairs, significant
-from lstmcast.forecast.predict import quantiles_at
-from lstmcast.net.forecaster import Forecaster
+from lstmcast.forecast.predict import Network, quantiles_at
 
 Floats = NDArray[np.float64]
 
@@ -104,7 +103,7 @@ def scales(panel: Panel, limit: NDArray[np.int64], *, season: int) -> tuple[Floa
     return np.where(known, absolute, np.nan), np.where(known, np.sqrt(square), np.nan)
 
 
-def scaled_error(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64], unit: Floats) -> float:
+def scaled_error(network: Network, panel: Panel, cutoffs: NDArray[np.int64], unit: Floats) -> float:
     """Mean absolute error of the median at ``cutoffs``, each series and target in its ``unit`` (N, D)."""
     median = quantiles_at(network, panel, cutoffs)[..., network.architecture.quantiles.index(0.5)]
     error = np.abs(median - actuals(panel, cutoffs, horizon=median.shape[1]))

@@ -4,14 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Lanes, Windows, whole
-from lstmcast.net.forecaster import Forecaster
+from lstmcast.net.architecture import Architecture
+from lstmcast.net.cells import State
+
+
+class Network(Protocol):
+    """A ``Forecaster`` or an ``Ensemble`` of them."""
+
+    @property
+    def architecture(self) -> Architecture: ...
+
+    @property
+    def reach(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def __call__(self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor) -> Any: ...
+
+    def quantiles(self, prediction: Any) -> Tensor: ...
+
+    def initial_state(self, lanes: int) -> State: ...
+
+    def carry(self, context: Tensor, observed: Tensor, past: Tensor, state: State, starts: Tensor) -> State: ...
+
+    def stream(
+        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, state: State, starts: Tensor
+    ) -> tuple[Any, State]: ...
+
 
 _WINDOWS = 512  # per forward pass: bounds memory, fixed so that equal input gives equal bytes
 _LANES, _ROWS = 64, 256  # of a stream
@@ -34,7 +63,7 @@ class Forecast:
 
 
 def forecast(
-    network: Forecaster, panel: Panel, *, fallback: bool = True, excluded: NDArray[np.bool_] | None = None
+    network: Network, panel: Panel, *, fallback: bool = True, excluded: NDArray[np.bool_] | None = None
 ) -> Forecast:
     """Forecast after the last observed row of each series.
 
@@ -72,7 +101,7 @@ def forecast(
     )
 
 
-def least_rows(network: Forecaster, short: str) -> int:
+def least_rows(network: Network, short: str) -> int:
     """Observed rows a series needs at its end to be forecast by the network, under the policy ``short``."""
     shape = network.architecture
     return shape.context if short in {"naive", "skip"} else min(shape.patch + 1, shape.context)
@@ -86,7 +115,7 @@ def _last_values(panel: Panel) -> NDArray[np.float64]:
     return np.where(position >= 0, values, np.nan)
 
 
-def quantiles_at(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> NDArray[np.float64]:
+def quantiles_at(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> NDArray[np.float64]:
     """Quantiles float64 (V, H, D, Q) in the user's units of the forecasts made just before the rows ``cutoffs``."""
     parts = _streamed(network, panel, cutoffs) if network.architecture.stateful else _windowed(network, panel, cutoffs)
     shape = network.architecture
@@ -101,8 +130,8 @@ def quantiles_at(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) 
 Part = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def _windowed(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
-    windows = Windows(panel, context=network.architecture.context, horizon=network.architecture.horizon)
+def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
+    windows = Windows(panel, context=network.reach, horizon=network.architecture.horizon)
     done = 0
     with torch.inference_mode():
         for batch in windows.batches(cutoffs, size=_WINDOWS):
@@ -112,7 +141,7 @@ def _windowed(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> 
             done += len(batch.cutoff)
 
 
-def _streamed(network: Forecaster, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
+def _streamed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
     """Carry the state from the start of each segment; every chunk that holds a cutoff is decoded."""
     segment = panel.segment_of(cutoffs - 1)
     wanted = np.unique(segment)

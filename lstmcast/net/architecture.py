@@ -13,6 +13,11 @@ class Architecture:
     ``future`` covariates known over context and horizon. ``quantiles`` Q levels in (0, 1), ascending, with .5 among
     them; a point loss keeps (.5,). ``seasons`` are the lags of the seasonal base and of the season-mean normaliser,
     in rows. Family names are those of the tables in ``net/*/__init__.py``.
+
+    ``history`` rows before the context are read by statistics only; ``season`` in rows (1: none) is what these take
+    out of the series. ``spread`` says in which unit the context is measured, ``error`` in which the loss is. Without
+    ``correction`` the network only weighs the methods of a statistical base; ``facts`` about the history go into every
+    query. ``blend`` is the share of the mean of Theta and Holt in the forecast.
     """
 
     context: int
@@ -29,6 +34,7 @@ class Architecture:
     patch: int = 1
     transform: str = "none"
     normaliser: str = "last"
+    spread: str = "deviation"
     base: str = "none"
     seasons: tuple[int, ...] = ()
     highway: bool = False
@@ -36,3 +42,26 @@ class Architecture:
     loss: str = "quantile"
     quantiles: tuple[float, ...] = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
     stateful: bool = False
+    history: int = 0
+    season: int = 1
+    correction: bool = True
+    facts: bool = False
+    error: str = "normalised"
+    blend: float = 0.0
+
+    @property
+    def reach(self) -> int:
+        """Rows before the cutoff that the network is given."""
+        return self.context + self.history
+
+    @property
+    def summarises(self) -> bool:
+        """Whether statistics of the history are needed."""
+        return (
+            self.base == "statistical"
+            or self.normaliser == "level"
+            or self.spread == "change"
+            or self.error == "relative"
+            or self.facts
+            or self.season > 1
+        )

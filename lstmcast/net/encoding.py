@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from lstmcast.net import weights
 from lstmcast.net.cells import Cell, State
+from lstmcast.net.smoothing import METHODS
+
+FACTS = 4 + 2 * len(METHODS)
+"""Numbers per target that describe a history: log length, log spread over level, seasonal or not, level, and the first
+and last step of each classical method."""
 
 
 class Encoding(NamedTuple):
@@ -20,6 +25,7 @@ class Encoding(NamedTuple):
     ``step``     one further step of the encoder: (..., C), state -> (..., C), state
     ``newest``   (B, C) the embedded last patch of the context
     ``future``   (B, J, p·Kf) covariates known ahead, standardised
+    ``facts``    (B, FACTS·D) what is known of the history as a whole, or None
     ``feedback`` raw numbers (B, O) of patch j, and j -> (B, C) that patch's median, embedded like a patch of context
     """
 
@@ -28,6 +34,7 @@ class Encoding(NamedTuple):
     step: Callable[[Tensor, State], tuple[Tensor, State]]
     newest: Tensor
     future: Tensor
+    facts: Tensor | None
     feedback: Callable[[Tensor, int], Tensor]
 
 

@@ -1,7 +1,7 @@
 """The forecaster: transform, normalise, embed, recur, decode, and back into the user's units.
 
 z    = (g(x) − μ) / s                    instance normalisation of the context
-b    = base(z)                           a simple forecast of the same context
+b    = Σ w_k base_k(z)                   simple forecasts of the same context, weighed by a gate where there are several
 l    = A z                               linear highway, zero at the start
 S    = cells(embed(patches of z))        the recurrent encoder
 r    = decode(S)                         what is left to say, with its spread
@@ -24,29 +24,35 @@ from lstmcast.net.cells import State
 from lstmcast.net.decoder import DECODERS
 from lstmcast.net.embed import Embed
 from lstmcast.net.encoding import Encoding
+from lstmcast.net.framing import LARGEST, Frame, normalised, plain, summarised, transformed
 from lstmcast.net.heads import LOSSES, Head
 from lstmcast.net.normalise import NORMALISERS, Normaliser, StreamingNormaliser
 from lstmcast.net.refusals import architecture_faults
+from lstmcast.net.relative import relative_loss
+from lstmcast.net.smoothing import ANCHORS, Summary, summarise
 from lstmcast.net.stack import Stack
 from lstmcast.net.transforms import TRANSFORMS, Transform
 
 __all__ = ["Forecaster", "Prediction", "architecture_faults"]
-
-LARGEST = 20.0
-"""Normalised inputs are cut off here, so that one absurd value cannot drown a context."""
 
 
 class Prediction(NamedTuple):
     """Raw head outputs with what is needed to read them. Streams have an axis T after B.
 
     ``raw`` (B, H, D, ·) and ``base`` (B, H, D), highway included, are normalised; ``location`` and ``scale``
-    (B, 1, D) are in transformed units.
+    (B, 1, D) are in transformed units. Where a season was taken out, ``factor`` and ``offset`` (B, H, D) put it back;
+    ``anchor`` (B, H, D) is the normalised forecast of Theta and Holt, and ``ruler`` (B, 2, D) magnitude and seasonal
+    change in the user's units.
     """
 
     raw: Tensor
     location: Tensor
     scale: Tensor
     base: Tensor
+    factor: Tensor
+    offset: Tensor
+    anchor: Tensor
+    ruler: Tensor
 
 
 class Forecaster(nn.Module):
@@ -82,8 +88,11 @@ class Forecaster(nn.Module):
             dropout=a.dropout,
             generator=generator,
         )
-        outputs = a.patch * a.targets * self.head.width
+        self.width = self.head.width + (self.base.methods if self.base.methods > 1 else 0)
+        outputs = a.patch * a.targets * self.width
         self.decoder = DECODERS.load(a.decoder)(a, self.stack, outputs=outputs, generator=generator)
+        if self.base.methods > 1:
+            weights.quieten(self.decoder.write)
         self.highway = weights.silent_linear(a.context, a.horizon) if a.highway else None
         self.register_buffer("covariate_mean", torch.zeros(covariates))
         self.register_buffer("covariate_scale", torch.ones(covariates))
@@ -93,50 +102,87 @@ class Forecaster(nn.Module):
         """Where the weights are."""
         return self.covariate_mean.device
 
+    @property
+    def reach(self) -> int:
+        """Rows before the cutoff that the network is given."""
+        return self.architecture.reach
+
     def set_covariate_scale(self, mean: Tensor, scale: Tensor) -> None:
         """Standardise covariates with these means and deviations (K,) from now on; a deviation of 0 counts as 1."""
         self.covariate_mean.copy_(mean)
         self.covariate_scale.copy_(torch.where(scale > 0, scale, 1.0))
 
-    def forward(self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor) -> Prediction:
+    def summarise(self, context: Tensor, observed: Tensor) -> Summary | None:
+        """Statistics of histories (B, reach, D) for ``forward``; None where the architecture has no use for them."""
+        a = self.architecture
+        return summarise(context, observed, horizon=a.horizon, season=a.season) if a.summarises else None
+
+    def forward(
+        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, summary: Summary | None = None
+    ) -> Prediction:
         """Forecast the H rows after a context.
 
-        context (B, T, D) in the user's units and observed (B, T, D) bool; past (B, T, K) all covariates over the
-        context, future (B, H, Kf) those known ahead, NaN = missing.
+        context (B, reach, D) in the user's units and observed (B, reach, D) bool; past (B, reach, K) all covariates
+        over the context, future (B, H, Kf) those known ahead, NaN = missing. ``summary`` is that of ``summarise``,
+        where it has been made already.
         """
-        y, observed = self._transformed(context, observed)
-        if isinstance(self.normaliser, StreamingNormaliser) and self.architecture.stateful:
-            running = self.normaliser.initial_state(len(y), y)
-            locations, scales, _ = self.normaliser.stream(y, observed, running)
-            location, scale = locations[:, -1:], scales[:, -1:]
-            z = _normalised(y, observed, locations, scales)
-        else:
-            location, scale = self.normaliser.locate(y, observed)
-            z = _normalised(y, observed, location, scale)
-        embedded = self.embed(z, observed, self._standardised(past))
-        outputs, state = self.stack(embedded, self.stack.initial_state(len(y)))
-        centre = self.base.forecast(z, observed)
-        if self.highway is not None:
-            centre = centre + self.highway(z.transpose(1, 2)).transpose(1, 2)
+        a = self.architecture
+        frame = self._framed(context, observed, summary)
+        z = frame.z
+        embedded = self.embed(z, frame.observed, self._standardised(past[:, -a.context :]))
+        outputs, state = self.stack(embedded, self.stack.initial_state(len(z)))
+        candidates = self.base.forecast(z, frame.observed, frame.classical)
+        centre = candidates.mean(-1)
+        straight = 0.0 if self.highway is None else self.highway(z.transpose(1, 2)).transpose(1, 2)
         ahead = self._standardised_ahead(future)
-        raw = self._write(self.stack.last(outputs), state, embedded[:, -1], ahead, centre)
-        return Prediction(raw, location, scale, centre)
+        raw = self._write(self.stack.last(outputs), state, embedded[:, -1], ahead, centre + straight, frame.facts)
+        if self.base.methods > 1:
+            raw, gate = torch.split(raw, [self.head.width, self.base.methods], -1)
+            centre = (candidates * torch.softmax(gate, -1)).sum(-1)
+        if not a.correction:
+            raw = torch.where(torch.arange(self.head.width, device=raw.device) == self.head.median, 0.0, raw)
+        return Prediction(
+            raw, frame.location, frame.scale, centre + straight, frame.factor, frame.offset, _anchor(frame), frame.ruler
+        )
+
+    def _framed(self, context: Tensor, observed: Tensor, summary: Summary | None) -> Frame:
+        a = self.architecture
+        if summary is None:
+            summary = self.summarise(context, observed)
+        if summary is not None:
+            return summarised(a, self.transform, self.normaliser, context, observed, summary)
+        if not (isinstance(self.normaliser, StreamingNormaliser) and a.stateful):
+            return plain(self.transform, self.normaliser, context, observed)
+        y, observed = transformed(self.transform, context, observed)
+        locations, scales, _ = self.normaliser.stream(y, observed, self.normaliser.initial_state(len(y), y))
+        one = y.new_ones(1, 1, 1)
+        z = normalised(y, observed, locations, scales)
+        return Frame(z, observed, locations[:, -1:], scales[:, -1:], one, torch.zeros_like(one), None, None, one)
 
     def loss(self, prediction: Prediction, target: Tensor, target_observed: Tensor) -> Tensor:
-        """Mean loss in normalised, transformed units over the observed entries of target (B, H, D), user's units.
+        """Mean loss over the observed entries of target (B, H, D), user's units.
 
-        A context that is all zero or was never observed has no unit to measure an error in, and is left out.
+        In normalised, transformed units, or relative to magnitude and seasonal change (half sMAPE, half MASE), as the
+        architecture has it. A context that is all zero or was never observed has no unit to measure an error in, and
+        is left out.
         """
-        raw, location, scale, base = prediction
-        y, observed = self._transformed(target, target_observed)
-        observed = observed & (scale > masked.TINY)
-        return self.head.loss(raw, base, (y - location) / scale, observed)
+        p = prediction
+        y, observed = transformed(self.transform, (target - p.offset) / p.factor, target_observed)
+        observed = observed & (p.scale > masked.TINY)
+        if self.architecture.error == "relative":
+            return relative_loss(self._quantiles(p, 0.0), self.architecture.quantiles, target, observed, p.ruler)
+        return self.head.loss(p.raw, p.base, (y - p.location) / p.scale, observed)
 
     def quantiles(self, prediction: Prediction) -> Tensor:
         """Quantiles (B, H, D, Q) in the user's units, ascending along Q. Point losses have Q = 1."""
-        raw, location, scale, base = prediction
-        z = self.head.quantiles(raw, base)
-        return self.transform.inverse(scale.unsqueeze(-1) * z + location.unsqueeze(-1))
+        return self._quantiles(prediction, self.architecture.blend)
+
+    def _quantiles(self, p: Prediction, blend: float) -> Tensor:
+        z = self.head.quantiles(p.raw, p.base)
+        if blend:
+            z = z + blend * (p.anchor - z[..., self.head.median]).unsqueeze(-1)
+        x = self.transform.inverse(p.scale.unsqueeze(-1) * z + p.location.unsqueeze(-1))
+        return x * p.factor.unsqueeze(-1) + p.offset.unsqueeze(-1)
 
     def initial_state(self, lanes: int) -> State:
         """The state of ``lanes`` series that have not begun. Stateful architectures only."""
@@ -161,12 +207,17 @@ class Forecaster(nn.Module):
         ahead = ahead.unfold(1, self.architecture.horizon, 1)[:, 1:].transpose(2, 3)  # (B, T, H, Kf)
         centre = embedded.new_zeros(lanes * rows, self.architecture.horizon, self.architecture.targets)
         origins = tuple(part.flatten(0, 1) for part in states)
-        raw = self._write(outputs.flatten(0, 1), origins, embedded.flatten(0, 1), ahead.flatten(0, 1), centre)
+        raw = self._write(outputs.flatten(0, 1), origins, embedded.flatten(0, 1), ahead.flatten(0, 1), centre, None)
+        one = centre.new_ones(1, 1, 1)
         prediction = Prediction(
             torch.unflatten(raw, 0, (lanes, rows)),
             location.unsqueeze(2),
             scale.unsqueeze(2),
             torch.unflatten(centre, 0, (lanes, rows)),
+            factor=one,
+            offset=torch.zeros_like(one),
+            anchor=one,
+            ruler=one,
         )
         return prediction, (*running, *(part[:, -1] for part in states))
 
@@ -184,12 +235,14 @@ class Forecaster(nn.Module):
         fresh = self.initial_state(len(context))
         state = tuple(torch.where(starts[:, None], new, old) for new, old in zip(fresh, state, strict=True))
         recurrent = len(self.stack.state_widths)
-        y, observed = self._transformed(context, observed)
+        y, observed = transformed(self.transform, context, observed)
         location, scale, running = normaliser.stream(y, observed, state[:-recurrent])
-        z = _normalised(y, observed, location, scale)
+        z = normalised(y, observed, location, scale)
         return self.embed(z, observed, known), location, scale, running, state[-recurrent:]
 
-    def _write(self, outputs: Tensor, state: State, newest: Tensor, ahead: Tensor, centre: Tensor) -> Tensor:
+    def _write(
+        self, outputs: Tensor, state: State, newest: Tensor, ahead: Tensor, centre: Tensor, facts: Tensor | None
+    ) -> Tensor:
         """Decode: ahead (B, H, Kf) standardised, centre (B, H, D) -> raw (B, H, D, width)."""
         a = self.architecture
         spare = -a.horizon % a.patch
@@ -199,19 +252,14 @@ class Forecaster(nn.Module):
 
         def feedback(raw: Tensor, j: int) -> Tensor:
             rows = slice(j * a.patch, (j + 1) * a.patch)
-            written = torch.unflatten(raw, -1, (a.patch, a.targets, self.head.width))
+            written = torch.unflatten(raw, -1, (a.patch, a.targets, self.width))
             median = self.head.quantiles(written, centre[:, rows])[..., self.head.median]
             embedded: Tensor = self.embed(median.clamp(-LARGEST, LARGEST), observed, unknown[:, rows])[:, 0]
             return embedded
 
         folded = ahead.reshape(len(ahead), ahead.shape[1] // a.patch, a.patch * a.future)
-        raw: Tensor = self.decoder(Encoding(outputs, state, self.stack.step, newest, folded, feedback))
-        return raw.reshape(len(raw), a.horizon + spare, a.targets, self.head.width)[:, : a.horizon]
-
-    def _transformed(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        y = self.transform.forward(x)
-        observed = observed & y.isfinite()
-        return torch.where(observed, y, 0.0), observed
+        raw: Tensor = self.decoder(Encoding(outputs, state, self.stack.step, newest, folded, facts, feedback))
+        return raw.reshape(len(raw), a.horizon + spare, a.targets, self.width)[:, : a.horizon]
 
     def _standardised(self, covariates: Tensor) -> Tensor:
         return _standardised(covariates, self.covariate_mean, self.covariate_scale)
@@ -229,9 +277,9 @@ class Forecaster(nn.Module):
         return self.normaliser
 
 
-def _normalised(y: Tensor, observed: Tensor, location: Tensor, scale: Tensor) -> Tensor:
-    read = observed & (scale > masked.TINY)
-    return torch.where(read, ((y - location) / scale).clamp(-LARGEST, LARGEST), 0.0)
+def _anchor(frame: Frame) -> Tensor:
+    """The mean of Theta and Holt, normalised (B, H, D), where the history is summarised."""
+    return frame.offset if frame.classical is None else frame.classical[..., ANCHORS].mean(-1)
 
 
 def _standardised(covariates: Tensor, mean: Tensor, scale: Tensor) -> Tensor:

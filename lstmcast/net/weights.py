@@ -56,3 +56,10 @@ def fill(parameter: Tensor, value: float) -> None:
     """Set a slice of a parameter before training."""
     with torch.no_grad():
         parameter.fill_(value)
+
+
+def quieten(layer: nn.Linear) -> None:
+    """Shrink a layer so far that it says almost nothing at the start, without losing its gradients."""
+    with torch.no_grad():
+        layer.weight.mul_(0.01 * math.sqrt(layer.in_features))
+        layer.bias.zero_()

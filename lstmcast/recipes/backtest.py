@@ -17,13 +17,13 @@ from lstmcast.data.reader import read
 from lstmcast.data.writer import write_table
 from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit import device
-from lstmcast.fit.loop import fit
-from lstmcast.fit.plan import main_season, make
-from lstmcast.forecast.backtest import actuals, backtest_frame
-from lstmcast.forecast.conformal import corrected, width_factors
+from lstmcast.fit.learn import learn
+from lstmcast.fit.plan import main_season
+from lstmcast.forecast.backtest import backtest_frame
+from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.predict import quantiles_at
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
-from lstmcast.net.forecaster import Forecaster
+from lstmcast.net.ensemble import Ensemble
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
 
 
@@ -137,18 +137,16 @@ def _trained_frame(
         stop = panel.ends.copy()
         stop[panel.segment_of(chosen[:, 0])] = chosen[:, 0]
         past = excerpt(panel, panel.offsets[:-1], stop)
-        plan = make(past, wish)
-        on_progress(Notice(f"training {number} of {len(rounds)}: {plan.split.windows:,} windows, {plan.steps} steps"))
-        network = fit(past, plan, on_progress=on_progress).forecaster
-        held = plan.split.validation
-        truth = actuals(past, held, horizon=plan.architecture.horizon)
-        factors = width_factors(quantiles_at(network, past, held), truth, plan.architecture.quantiles)
-        frames.append(_frame(network, panel, chosen.reshape(-1), factors, plan.settings.network, season, against))
+        on_progress(Notice(f"training {number} of {len(rounds)}"))
+        learned = learn(past, wish, on_progress=on_progress)
+        settings = learned.plan.settings.network
+        where = chosen.reshape(-1)
+        frames.append(_frame(learned.network, panel, where, learned.factors, settings, season, against))
     return pd.concat(frames, ignore_index=True)
 
 
 def _frame(
-    network: Forecaster,
+    network: Ensemble,
     panel: Panel,
     cutoffs: NDArray[np.int64],
     factors: NDArray[np.float64],

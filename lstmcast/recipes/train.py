@@ -18,12 +18,13 @@ from lstmcast.data.reader import Reading, read
 from lstmcast.data.writer import STDOUT
 from lstmcast.errors import ModelError
 from lstmcast.fit import device
-from lstmcast.fit.loop import Fitted, fit
+from lstmcast.fit.learn import HISTORY_COLUMNS, Learned, learn
 from lstmcast.fit.plan import Plan, make
-from lstmcast.forecast.backtest import actuals, backtest_frame
-from lstmcast.forecast.conformal import cross_corrected, width_factors
-from lstmcast.forecast.predict import forecast, quantiles_at
+from lstmcast.forecast.backtest import backtest_frame
+from lstmcast.forecast.conformal import cross_corrected
+from lstmcast.forecast.predict import forecast
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
+from lstmcast.net.ensemble import Ensemble
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
 
@@ -57,24 +58,25 @@ def train(
     table = _reasons(plan) if explain_plan else None
     if dry_run:
         return Outcome(facts=_plan_facts(panel, plan), lines=_dry_lines(panel, plan), table=table)
-    fitted = fit(
+    learned = learn(
         panel,
-        plan,
+        settings,
+        plan=plan,
         checkpoints=model / CHECKPOINTS,
         resume=resume,
         identity=_identity(reading, plan),
         on_progress=on_progress,
     )
-    verdict, factors = _held_out(fitted.forecaster, panel, plan)
-    facts = _plan_facts(panel, plan) | {"verdict": verdict.facts(), "threads": threads, "steps": fitted.steps}
-    calibration = {"coverage": verdict.coverage(), "width_factors": factors}
-    record = _record(sources, reading, plan, fitted, facts, calibration)
+    verdict = _verdict(learned, panel)
+    facts = _plan_facts(panel, plan) | {"verdict": verdict.facts(), "threads": threads, "steps": learned.steps}
+    calibration = {"coverage": verdict.coverage(), "width_factors": learned.factors.tolist()}
+    record = _record(sources, reading, learned, facts, calibration)
     saved = save(
         record,
         model,
         metrics=verdict.tidy,
-        history=pd.DataFrame(fitted.history, columns=["step", "loss", "learning_rate", "validation"]),
-        verify=lambda copy: _reproduces(copy.forecaster, fitted.forecaster, panel),
+        history=pd.DataFrame(learned.history, columns=HISTORY_COLUMNS),
+        verify=lambda copy: _reproduces(copy.forecaster, learned.network, panel),
     )
     failed = min_skill is not None and not verdict.skill >= min_skill
     return Outcome(
@@ -85,22 +87,20 @@ def train(
     )
 
 
-def _held_out(network: Forecaster, panel: Panel, plan: Plan) -> tuple[Verdict, list[list[float]]]:
-    """The verdict on the held-out windows, and how wide intervals must be for them to hold."""
-    cutoffs, trained = plan.split.validation, plan.architecture.quantiles
-    raw = quantiles_at(network, panel, cutoffs)
-    y = actuals(panel, cutoffs, horizon=plan.architecture.horizon)
+def _verdict(learned: Learned, panel: Panel) -> Verdict:
+    """What the held-out windows say of the trial."""
+    plan = learned.plan
+    trained = plan.architecture.quantiles
     frame = backtest_frame(
         panel,
-        cutoffs,
-        cross_corrected(raw, y, trained),
+        plan.split.validation,
+        cross_corrected(learned.held, learned.actual, trained),
         trained=trained,
         settings=plan.settings.network,
         season=plan.season,
         baselines=(AGAINST,),
     )
-    verdict = judge(frame, panel, limit=plan.split.limit, season=plan.season, baselines=(AGAINST,))
-    return verdict, width_factors(raw, y, trained).tolist()
+    return judge(frame, panel, limit=plan.split.limit, season=plan.season, baselines=(AGAINST,))
 
 
 def _identity(reading: Reading, plan: Plan) -> str:
@@ -109,21 +109,15 @@ def _identity(reading: Reading, plan: Plan) -> str:
 
 
 def _record(
-    sources: list[str],
-    reading: Reading,
-    plan: Plan,
-    fitted: Fitted,
-    summary: dict[str, Any],
-    calibration: dict[str, Any],
+    sources: list[str], reading: Reading, learned: Learned, summary: dict[str, Any], calibration: dict[str, Any]
 ) -> Model:
     panel = reading.panel
     last = panel.last_segment()
     until = panel.times(panel.ends[last] - 1)
     return Model(
         schema=panel.schema,
-        settings=plan.settings,
-        architecture=plan.architecture,
-        forecaster=fitted.forecaster.cpu(),
+        settings=learned.plan.settings,
+        forecaster=learned.network.cpu(),
         sources=tuple(source if source == STDOUT else str(Path(source).absolute()) for source in sources),
         fingerprint=reading.fingerprint,
         trained_until=dict(zip(panel.ids, until.tolist(), strict=True)),
@@ -132,7 +126,7 @@ def _record(
     )
 
 
-def _reproduces(copy: Forecaster, original: Forecaster, panel: Panel) -> None:
+def _reproduces(copy: Ensemble, original: Ensemble, panel: Panel) -> None:
     """The model on disk must give the very forecast of the model in memory."""
     if not np.array_equal(forecast(copy, panel).quantiles, forecast(original, panel).quantiles, equal_nan=True):
         raise ModelError(
@@ -142,14 +136,15 @@ def _reproduces(copy: Forecaster, original: Forecaster, panel: Panel) -> None:
 
 
 def _plan_facts(panel: Panel, plan: Plan) -> dict[str, Any]:
-    network = Forecaster(plan.architecture, generator=torch.Generator())
+    members = [Forecaster(member.architecture, generator=torch.Generator()) for member in plan.members]
     return {
         "series": len(panel.ids),
         "rows": int(panel.observed.any(axis=1).sum()),
         "frequency": panel.schema.frequency.name,
         "season": plan.season,
         "windows": plan.split.windows,
-        "parameters": sum(p.numel() for p in network.parameters()),
+        "parameters": sum(p.numel() for member in members for p in member.parameters()),
+        "members": len(members),
         "plan": {reason.key: {"value": reason.value, "why": reason.why} for reason in plan.reasons},
     }
 
@@ -157,9 +152,10 @@ def _plan_facts(panel: Panel, plan: Plan) -> dict[str, Any]:
 def _plan_in_a_line(plan: Plan) -> str:
     a, t = plan.architecture, plan.settings.training
     mode = f"stateful, BPTT{t.tbptt}" if a.stateful else f"patch {a.patch}, base {a.base}"
+    each = f"{len(plan.members)} networks" if len(plan.members) > 1 else "a network"
     return (
-        f"plan: horizon {a.horizon}, context {a.context}, {a.layers}x{a.hidden} {a.cell}, {mode}, "
-        f"{plan.steps} steps of {t.batch} (--explain-plan tells why)"
+        f"plan ({plan.regime}): {each} of {a.layers}x{a.hidden} {a.cell}, horizon {a.horizon}, context {a.context}, "
+        f"{mode}, {plan.steps} steps of {t.batch} (--explain-plan tells why)"
     )
 
 

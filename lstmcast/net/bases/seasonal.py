@@ -15,10 +15,13 @@ class Seasonal:
     A row that was not observed takes the newest observed value; a season without a single observed pair has no say.
     """
 
+    methods = 1
+
     def __init__(self, *, horizon: int, seasons: tuple[int, ...]) -> None:
         self.horizon, self.seasons = horizon, seasons
 
-    def forecast(self, z: Tensor, observed: Tensor) -> Tensor:
+    def forecast(self, z: Tensor, observed: Tensor, classical: Tensor | None) -> Tensor:
+        del classical
         newest = masked.last(z, observed)
         filled = torch.where(observed, z, newest)
         weights = torch.stack([self._weight(z, observed, season) for season in self.seasons])
@@ -27,7 +30,7 @@ class Seasonal:
             (weight * self._repeat(filled, season) for weight, season in zip(weights, self.seasons, strict=True)),
             start=torch.zeros_like(newest),
         )
-        return torch.where(total > 0, mixed / total.clamp(min=masked.TINY), newest)
+        return torch.where(total > 0, mixed / total.clamp(min=masked.TINY), newest).unsqueeze(-1)
 
     def _weight(self, z: Tensor, observed: Tensor, season: int) -> Tensor:
         rows = min(max(self.seasons), z.shape[1] - season)

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from lstmcast.net import weights
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.cells import CELLS, Cell
-from lstmcast.net.encoding import Bridge, Encoding
+from lstmcast.net.encoding import FACTS, Bridge, Encoding
 from lstmcast.net.stack import Stack
 
 
 class Parallel(nn.Module):
-    """One step of the encoder from its final state on each query, q_j = position j + future covariates of patch j
-    (Lin et al. 2023, SegRNN). The steps do not wait for each other and errors do not add up along the horizon.
+    """One step of the encoder from its final state on each query, q_j = position j + future covariates of patch j +
+    facts about the history (Lin et al. 2023, SegRNN). The steps do not wait for each other and errors do not add up
+    along the horizon.
 
     A bidirectional encoder has read the context to both ends: there a cell of the decoder's own takes the step, from
     a bridged state.
@@ -25,6 +26,7 @@ class Parallel(nn.Module):
         a = architecture
         self.position = weights.normal(-(-a.horizon // a.patch), a.hidden, generator=generator)
         self.future = weights.linear(a.patch * a.future, a.hidden, generator=generator) if a.future else None
+        self.facts = weights.linear(FACTS * a.targets, a.hidden, generator=generator) if a.facts else None
         self.dropout = nn.Dropout(a.dropout)
         self.write = weights.linear(a.hidden, outputs, generator=generator)
         self.relay = _Relay(a, stack, generator=generator) if a.bidirectional else None
@@ -33,6 +35,8 @@ class Parallel(nn.Module):
         queries: Tensor = self.position  # (J, C): the cell's products with it are shared by all lanes
         if self.future is not None:
             queries = queries + self.future(encoding.future)  # (B, J, C)
+        if self.facts is not None and encoding.facts is not None:
+            queries = queries + torch.relu(self.facts(encoding.facts)).unsqueeze(1)
         step, state = encoding.step, encoding.state
         if self.relay is not None:
             step, state = self.relay.cell.step, self.relay.bridge(state)

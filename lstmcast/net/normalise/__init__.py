@@ -17,8 +17,11 @@ class Normaliser(Protocol):
     The scale is the root mean square deviation, but never below a thousandth of the mean magnitude.
     """
 
-    def locate(self, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        """y (B, T, D) transformed values, observed (B, T, D) bool -> location (B, 1, D), scale (B, 1, D) > 0."""
+    def locate(self, y: Tensor, observed: Tensor, level: Tensor | None) -> tuple[Tensor, Tensor]:
+        """y (B, T, D) transformed values, observed (B, T, D) bool -> location (B, 1, D), scale (B, 1, D) > 0.
+
+        ``level`` (B, 1, D) is the smoothed level of the history where the network summarises it, else None.
+        """
         ...
 
 
@@ -41,6 +44,7 @@ NORMALISERS = Family(
         "last": Member("lstmcast.net.normalise.last:Last", "around the last value"),
         "season-mean": Member("lstmcast.net.normalise.season_mean:SeasonMean", "around the mean of the last season"),
         "revin": Member("lstmcast.net.normalise.revin:RevIN", "around the mean of the context"),
+        "level": Member("lstmcast.net.normalise.level:Level", "around the level of simple exponential smoothing"),
         "causal": Member("lstmcast.net.normalise.causal:Causal", "around a running level, carried from row to row"),
     },
 )

@@ -29,7 +29,8 @@ class Causal:
         zero = like.new_zeros(lanes, like.shape[-1])
         return zero, zero, zero, zero
 
-    def locate(self, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    def locate(self, y: Tensor, observed: Tensor, level: Tensor | None) -> tuple[Tensor, Tensor]:
+        del level
         location, scale, _ = self.stream(y, observed, self.initial_state(len(y), y))
         return location[:, -1:], scale[:, -1:]
 

@@ -13,5 +13,6 @@ class RevIN:
     def __init__(self, *, context: int, seasons: tuple[int, ...]) -> None:
         del context, seasons
 
-    def locate(self, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    def locate(self, y: Tensor, observed: Tensor, level: Tensor | None) -> tuple[Tensor, Tensor]:
+        del level
         return masked.mean(y, observed), masked.scale(y, observed)

@@ -17,7 +17,8 @@ class SeasonMean:
     def __init__(self, *, context: int, seasons: tuple[int, ...]) -> None:
         self.season = min(max(seasons), context)
 
-    def locate(self, y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+    def locate(self, y: Tensor, observed: Tensor, level: Tensor | None) -> tuple[Tensor, Tensor]:
+        del level
         recent = observed[:, -self.season :]
         seen = recent.any(1, keepdim=True)
         location = torch.where(seen, masked.mean(y[:, -self.season :], recent), masked.last(y, observed))

@@ -1,0 +1,134 @@
+"""Learn: from a panel and settings to an ensemble that knows how far it can be trusted.
+
+First a trial on everything but the last rows, which tells how good the plan is, how wide its intervals must be and how
+far its point forecast may leave the last value. Then the final networks, on all rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmcast.config import Settings
+from lstmcast.data.panel import Panel
+from lstmcast.errors import ModelError
+from lstmcast.fit import budget, checkpoint, device, ensemble, workers
+from lstmcast.fit.loop import Fitted
+from lstmcast.fit.objective import Pools
+from lstmcast.fit.plan import Plan, make
+from lstmcast.forecast.backtest import actuals, scales
+from lstmcast.forecast.conformal import width_factors
+from lstmcast.forecast.predict import quantiles_at
+from lstmcast.forecast.shrink import trust_in
+from lstmcast.net.ensemble import Ensemble
+from lstmcast.outcome import Notice, OnProgress
+
+Floats = NDArray[np.float64]
+
+HISTORY_COLUMNS = ("stage", "member", "step", "loss", "learning_rate", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """``network`` is to be used. ``plan`` held out the windows at ``plan.split.validation``: ``held`` (V, H, D, Q) is
+    what the trial forecast there and ``actual`` (V, H, D) what came true; ``factors`` (P, H) widen intervals.
+
+    ``history`` holds rows of ``HISTORY_COLUMNS``; ``steps`` were taken in all.
+    """
+
+    network: Ensemble
+    plan: Plan
+    held: Floats
+    actual: Floats
+    factors: Floats
+    history: tuple[tuple[str, int, int, float, float, float], ...]
+    steps: int
+
+
+def learn(
+    panel: Panel,
+    settings: Settings,
+    *,
+    plan: Plan | None = None,
+    checkpoints: Path | None = None,
+    resume: bool = False,
+    identity: str = "",
+    on_progress: OnProgress,
+) -> Learned:
+    """Train by ``settings``, or by a ``plan`` already made from them with rows held out.
+
+    Raises what ``fit.plan.make`` and ``fit.loop.fit`` raise, ``ModelError`` when there is nothing to resume.
+    """
+    if resume and checkpoints is not None and not any(checkpoint.exists(folder) for folder in _folders(checkpoints)):
+        raise ModelError(f"there is no checkpoint in {checkpoints}", remedy="train without --resume")
+    plan = make(panel, settings) if plan is None else plan
+    refits = settings.training.refit and not settings.training.early_stop and plan.split.validation.size > 0
+    final = make(panel, settings, hold_out=False) if refits else plan
+    trial = plan.first(plan.tried) if refits else plan
+    processes = _processes(settings)
+    allotted = budget.fit_into(
+        panel, trial, final, processes=processes, checkpoints=checkpoints, resume=resume, on_progress=on_progress
+    )
+    trial, final = allotted.trial, allotted.final
+
+    def run(name: str, plan: Plan) -> list[Fitted]:
+        pools = Pools(panel, plan.split)
+        stage = ensemble.Stage(name, panel, plan, pools, checkpoints, resume, identity)
+        side_by_side = processes if allotted.seconds(plan) > _WORTH_A_PROCESS_SECONDS else 1
+        return ensemble.train(stage, side_by_side=side_by_side, on_progress=on_progress)
+
+    tried = run("trial", trial)
+    network = Ensemble([fitted.forecaster for fitted in tried])
+    held, actual = _held_out(network, panel, plan)
+    trust = _trust(panel, plan, held, actual, on_progress)
+    if trust < 1:
+        network = Ensemble([fitted.forecaster for fitted in tried], trust=trust)
+        held, _ = _held_out(network, panel, plan)
+    trained = run("final", final) if refits else tried
+    if refits:
+        network = Ensemble([fitted.forecaster for fitted in trained], trust=trust)
+    stages = [("trial", tried), *([("final", trained)] if refits else [])]
+    return Learned(
+        network=network.eval(),
+        plan=plan,
+        held=held,
+        actual=actual,
+        factors=width_factors(held, actual, plan.architecture.quantiles),
+        history=tuple((name, k, *row) for name, fits in stages for k, one in enumerate(fits) for row in one.history),
+        steps=sum(fitted.steps for _, fits in stages for fitted in fits),
+    )
+
+
+_WORTH_A_PROCESS_SECONDS = 12.0
+"""A process of its own costs some two seconds to start."""
+
+
+def _processes(settings: Settings) -> int:
+    """How many members may train side by side: on the CPU as many as there are cores, unless threads were asked for."""
+    wish = settings.training
+    return 1 if wish.threads or device.choose(wish.device).type != "cpu" else workers.cores()
+
+
+def _folders(checkpoints: Path) -> list[Path]:
+    return sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []
+
+
+def _held_out(network: Ensemble, panel: Panel, plan: Plan) -> tuple[Floats, Floats]:
+    cutoffs = plan.split.validation
+    return quantiles_at(network.eval(), panel, cutoffs), actuals(panel, cutoffs, horizon=plan.architecture.horizon)
+
+
+def _trust(panel: Panel, plan: Plan, held: Floats, actual: Floats, on_progress: OnProgress) -> float:
+    """1, or how far the forecast of a panel that looks like a random walk may leave the last value."""
+    wanted = plan.settings.training.shrink
+    wanders = plan.regime in {"panel", "long"} and not plan.architecture.seasons
+    if plan.architecture.stateful or not (wanders if wanted is None else wanted):
+        return 1.0
+    unit, _ = scales(panel, plan.split.limit, season=plan.season)
+    trust = trust_in(held, actual, panel, plan.split.validation, unit, plan.architecture.quantiles.index(0.5))
+    if trust < 1:
+        on_progress(Notice(f"the forecast is drawn towards the last value: held-out windows trust it by {trust:.0%}"))
+    return trust

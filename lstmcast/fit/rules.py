@@ -1,0 +1,151 @@
+"""Rules: how facts about a panel become a network. One function per regime, each value with its reason."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from lstmcast.config import Settings
+from lstmcast.fit.facts import Facts
+
+SHORT = 300  # rows up to which a series counts as short
+LONG = 5_000  # rows per series from which it counts as long
+SHORT_SEASON = 12  # the longest season whose indices a short series can tell
+_HISTORY = 240  # rows of a short series that statistics read at most
+
+Regime = Literal["short", "panel", "long", "stateful"]
+Rules = dict[str, tuple[Any, str]]
+
+
+def regime(settings: Settings, facts: Facts) -> tuple[Regime, str]:
+    """Which way of forecasting suits the panel, and why."""
+    rows = f"{facts.median_length:,} rows in the median series"
+    if settings.training.stateful:
+        return "stateful", "the state is carried along each series"
+    if facts.median_length <= SHORT and main_season(facts) <= SHORT_SEASON and _allows_statistics(settings):
+        return "short", f"{rows}: too few for a network alone, it weighs and corrects classical methods"
+    return ("long" if facts.median_length > LONG else "panel"), rows
+
+
+def _allows_statistics(settings: Settings) -> bool:
+    """Whether the user's own choices leave room for a base of classical methods."""
+    wish = settings.network
+    return (
+        wish.base in (None, "statistical")
+        and wish.decoder in ("parallel", "direct")
+        and wish.loss in ("quantile", "mae")
+        and wish.normaliser in (None, "last", "level")
+    )
+
+
+def main_season(facts: Facts) -> int:
+    """The first season found, 1 where there is none."""
+    return facts.seasons[0] if facts.seasons else 1
+
+
+def network_rules(chosen: Regime, settings: Settings, facts: Facts, *, horizon: int, usual_season: int) -> Rules:
+    """Value and reason of every network setting that a user may leave open, but for size, loss and transform."""
+    if chosen == "stateful":
+        return _carried(settings)
+    if chosen == "short":
+        return _short(settings, facts, usual_season)
+    return _windowed(chosen, settings, facts, horizon)
+
+
+def _short(settings: Settings, facts: Facts, season: int) -> Rules:
+    season = season if season <= SHORT_SEASON else 1
+    told = f"season {season}" if season > 1 else "no season"
+    patch = settings.network.patch or (season if season > 1 else 2)
+    look = 6 if season == 1 else season * max(2, SHORT_SEASON // season)
+    context = -(-look // patch) * patch
+    history = max(min(facts.longest, _HISTORY) - context, 0)
+    statistical = "classical methods know short series best"
+    return {
+        "patch": (patch, told),
+        "context": (context, f"{told}: what lies farther back is left to statistics"),
+        "history": (history, f"{facts.longest:,} rows in the longest series, {_HISTORY} at most"),
+        "deseasonalise": (season > 1, told),
+        "normaliser": ("last", "the last value is the level"),
+        "spread": ("change", "changes from row to row are what a short series tells best"),
+        "base": ("statistical", statistical),
+        "highway": (False, statistical),
+        "facts": (settings.network.decoder == "parallel", "length, level and spread of the history"),
+        "error": ("relative", "series of all sizes count alike"),
+        "blend": (0.3, statistical),
+    }
+
+
+def _windowed(chosen: Regime, settings: Settings, facts: Facts, horizon: int) -> Rules:
+    season = main_season(facts)
+    told = f"seasons {', '.join(map(str, facts.seasons))}" if facts.seasons else "no season found"
+    rows = f"{facts.median_length:,} rows in the median series"
+    short = facts.median_length <= SHORT
+    patch = _patch(season, facts.median_length)
+    context = _context(max(facts.seasons, default=1), settings.network.patch or patch, horizon, facts)
+    fits = 2 * season <= (settings.network.context or context)
+    strong = season >= 7 and fits and not short and chosen == "panel" and facts.strength >= 0.5
+    return {
+        "patch": (patch, told),
+        "context": (context, f"3 seasons, 2 horizons or 5 patches; {rows}"),
+        "normaliser": ("season-mean", told) if strong else ("last", "the last value is the level"),
+        "spread": ("deviation", "of the context"),
+        "base": ("seasonal", told) if strong else ("none", f"{told}, {rows}"),
+        "highway": (not short, rows),
+        **_WITHOUT_STATISTICS,
+    }
+
+
+def _carried(settings: Settings) -> Rules:
+    """What a carried state allows: a window statistic or a look-back of fixed length is not defined for it."""
+    why = "the state is carried row by row"
+    rows = settings.training.tbptt[0] if settings.training.tbptt else 48
+    return {
+        "patch": (1, why),
+        "context": (rows, "rows per chunk (k1)"),
+        "normaliser": ("causal", why),
+        "spread": ("deviation", why),
+        "base": ("none", why),
+        "highway": (False, why),
+        **_WITHOUT_STATISTICS,
+    }
+
+
+_WITHOUT_STATISTICS: Rules = {
+    "history": (0, "only statistics read farther back"),
+    "deseasonalise": (False, "the network learns the season"),
+    "facts": (False, "the context tells enough"),
+    "error": ("normalised", "the context's own spread"),
+    "blend": (0.0, "classical methods add nothing here"),
+}
+
+
+def _patch(season: int, length: int) -> int:
+    if season == 1:
+        return 1 if length < 100 else 2 if length <= SHORT else 13
+    if season <= 48:
+        return season
+    return min((p for p in range(2, 61) if season % p == 0), key=lambda p: abs(p - 24), default=24)
+
+
+def _context(longest: int, patch: int, horizon: int, facts: Facts) -> int:
+    wanted = max(3 * min(longest, 200), 5 * patch, 2 * horizon)
+    affordable = int(0.6 * (facts.median_length - horizon))
+    rows = min(wanted, 60 * patch, 1024, max(affordable, 2 * patch))
+    return max(patch, rows // patch * patch)
+
+
+def transform(facts: Facts, loss: str) -> tuple[str, str]:
+    """The transform of values, and why."""
+    if loss == "mse":
+        return "none", "the mean of transformed values is not the transform of their mean"
+    if facts.positive and facts.away_from_zero and facts.median_length <= LONG:
+        return "log", "positive and never near zero: changes are relative"
+    if facts.skewed and facts.positive:
+        return "log", "positive, and the spread grows with the level or the maximum dwarfs the median"
+    if facts.skewed and facts.nonnegative:
+        return "log1p", "zeros among positive values whose spread grows with the level"
+    return "none", "the spread does not grow with the level" if facts.nonnegative else "negative values"
+
+
+def hidden(facts: Facts) -> int:
+    """Units per layer."""
+    return 32 if facts.rows < 3_000 or facts.median_length <= SHORT else 64 if facts.rows < 2_000_000 else 128

@@ -1,0 +1,115 @@
+"""Workers: tasks in processes of their own, side by side, whose reports and results come back to one."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar, cast
+
+import torch
+
+from lstmcast.errors import LstmcastError, ResourceError, StoppedError
+from lstmcast.fit.interrupt import polite_stop
+from lstmcast.outcome import OnProgress, Report
+
+T = TypeVar("T")
+Tell = Callable[[int, Report], None]
+
+_POLL_SECONDS = 0.5
+_PATIENCE_SECONDS = 2.0  # for a process that has said its last word
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    with contextlib.suppress(AttributeError):  # not every system tells
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run(task: Callable[[int, OnProgress], T], count: int, *, processes: int, tell: Tell) -> list[T]:
+    """The results of ``task(0)`` .. ``task(count - 1)``, in order, done in up to ``processes`` processes.
+
+    ``task`` and its results must be picklable. A signal to this process is passed on, so that each task can save where
+    it stands. Raises what a task raises, and ``ResourceError`` when a process dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    shares = [list(range(k, count, processes)) for k in range(min(processes, count))]
+    running: dict[Connection, BaseProcess] = {}
+    workers: list[BaseProcess] = []
+    with polite_stop() as stop:
+        try:
+            for share in shares:
+                mine, theirs = context.Pipe()
+                worker: BaseProcess = context.Process(target=_work, args=(theirs, task, share, torch.get_num_threads()), daemon=True)
+                worker.start()
+                theirs.close()
+                running[mine] = worker
+                workers.append(worker)
+            return _collect(running, count, tell, lambda: stop.requested)
+        finally:
+            for worker in workers:
+                worker.join(_PATIENCE_SECONDS)
+                worker.kill()
+
+
+def _collect(running: dict[Connection, BaseProcess], count: int, tell: Tell, requested: Callable[[], int]) -> list[Any]:
+    results: list[Any] = [None] * count
+    waiting, failure = set(running), None
+    while waiting:
+        if requested() or failure is not None:
+            _stop(running)
+        for connection in wait(list(waiting), timeout=_POLL_SECONDS):
+            waiting_for = cast(Connection, connection)
+            try:
+                kind, number, content = pickle.loads(waiting_for.recv_bytes())  # noqa: S301  # our own process
+            except EOFError:
+                kind, number, content = "end", -1, _DIED
+            if kind == "report":
+                tell(number, content)
+            elif kind == "result":
+                results[number] = content
+            else:
+                waiting.discard(waiting_for)
+                failure = failure or content
+    if failure is not None:
+        if isinstance(failure, StoppedError) and requested():
+            failure.signal_number = requested()
+        raise failure
+    return results
+
+
+_DIED = ResourceError(
+    "a training process ended without a word, as one does that the system has killed",
+    remedy="free some memory, or train with --members 1; --resume continues where it stood",
+)
+
+
+def _stop(running: dict[Connection, BaseProcess]) -> None:
+    """Ask every process to finish its step, save and stop; only once, for the second time would kill."""
+    for connection, worker in list(running.items()):
+        if worker.is_alive():
+            worker.terminate()
+        del running[connection]
+
+
+def _work(connection: Connection, task: Callable[[int, OnProgress], Any], numbers: list[int], threads: int) -> None:
+    """The life of a process: one task after the other, then a last word."""
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # Ctrl-C reaches the parent only, which passes it on once
+    torch.set_num_threads(threads)
+
+    def send(kind: str, number: int, content: Any) -> None:
+        connection.send_bytes(pickle.dumps((kind, number, content)))
+
+    try:
+        for number in numbers:
+            send("result", number, task(number, partial(send, "report", number)))
+        send("end", -1, None)
+    except LstmcastError as error:
+        send("end", -1, error)

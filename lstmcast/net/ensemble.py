@@ -1,0 +1,113 @@
+"""Ensemble: several forecasters that look like one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from lstmcast.net import masked
+from lstmcast.net.architecture import Architecture
+from lstmcast.net.cells import State
+from lstmcast.net.forecaster import Forecaster, Prediction
+from lstmcast.net.smoothing import Summary
+
+
+class Joint(NamedTuple):
+    """What each member predicts, and the newest observed values ``last`` (B, 1, D), or None in a stream."""
+
+    members: tuple[Prediction, ...]
+    last: Tensor | None
+
+
+class Ensemble(nn.Module):
+    """The mean of its members' quantiles, level by level, drawn towards the last value by ``1 − trust``.
+
+    All members forecast the same rows, targets and quantile levels from the same covariates; everything else may
+    differ. The interface is that of a ``Forecaster``; ``architecture`` is the first member's, ``reach`` the rows the
+    longest-sighted member is given.
+    """
+
+    trust: Tensor
+
+    def __init__(self, members: Sequence[Forecaster], *, trust: float = 1.0) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.register_buffer("trust", torch.tensor(trust, dtype=torch.float64))
+
+    @property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """One for each member."""
+        return tuple(member.architecture for member in self._members())
+
+    @property
+    def architecture(self) -> Architecture:
+        """The first member's."""
+        return self.architectures[0]
+
+    @property
+    def reach(self) -> int:
+        """Rows before the cutoff that the network is given."""
+        return max(shape.reach for shape in self.architectures)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.trust.device
+
+    def forward(self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor) -> Joint:
+        """Arguments as ``Forecaster.forward``, with ``reach`` rows of context."""
+        summaries: dict[tuple[int, int], Summary | None] = {}
+        predictions = []
+        for member in self._members():
+            shape = member.architecture
+            rows = slice(context.shape[1] - shape.reach, None)
+            key = (shape.reach, shape.season)
+            if shape.summarises and key not in summaries:
+                summaries[key] = member.summarise(context[:, rows], observed[:, rows])
+            summary = summaries[key] if shape.summarises else None
+            predictions.append(member(context[:, rows], observed[:, rows], past[:, rows], future, summary))
+        return Joint(tuple(predictions), masked.last(context, observed))
+
+    def quantiles(self, prediction: Joint) -> Tensor:
+        """Quantiles (B, H, D, Q) in the user's units, ascending along Q."""
+        parts = [member.quantiles(part) for member, part in zip(self._members(), prediction.members, strict=True)]
+        mean = parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
+        if prediction.last is None or float(self.trust) == 1.0:
+            return mean
+        median = mean[..., self.architecture.quantiles.index(0.5)]
+        return mean + ((1 - self.trust.to(mean.dtype)) * (prediction.last - median)).unsqueeze(-1)
+
+    def initial_state(self, lanes: int) -> State:
+        """The states of all members, one after the other."""
+        return tuple(part for member in self._members() for part in member.initial_state(lanes))
+
+    def stream(
+        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, state: State, starts: Tensor
+    ) -> tuple[Joint, State]:
+        """Arguments as ``Forecaster.stream``."""
+        predictions: list[Prediction] = []
+        after: list[Tensor] = []
+        for member, own in self._shares(state):
+            prediction, new = member.stream(context, observed, past, future, own, starts)
+            predictions.append(prediction)
+            after += new
+        return Joint(tuple(predictions), None), tuple(after)
+
+    def carry(self, context: Tensor, observed: Tensor, past: Tensor, state: State, starts: Tensor) -> State:
+        """Arguments as ``Forecaster.carry``."""
+        parts = [member.carry(context, observed, past, own, starts) for member, own in self._shares(state)]
+        return tuple(part for own in parts for part in own)
+
+    def _shares(self, state: State) -> list[tuple[Forecaster, State]]:
+        shares, taken = [], 0
+        for member in self._members():
+            size = len(member.initial_state(1))
+            shares.append((member, state[taken : taken + size]))
+            taken += size
+        return shares
+
+    def _members(self) -> list[Forecaster]:
+        return cast("list[Forecaster]", list(self.members))
