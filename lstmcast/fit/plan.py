@@ -21,7 +21,7 @@ from lstmcast.net.forecaster import architecture_faults
 _GRID = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
 _DERIVED = (
     *("horizon", "context", "hidden", "dropout", "patch", "transform", "normaliser", "spread", "base", "highway"),
-    *("history", "facts", "error", "blend"),
+    *("history", "correction", "facts", "error", "blend"),
 )
 
 T = TypeVar("T")
@@ -138,6 +138,17 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
     )
 
 
+def _windows(panel: Panel, horizon: int, season: int) -> int:
+    """Roughly how many training windows short series make: cutoffs with two seasons before and a horizon after them."""
+    room = panel.ends - panel.offsets[:-1] - horizon - max(5, 2 * season) + 1
+    return int(room.clip(0, _recent(season)).sum())
+
+
+def _recent(season: int) -> int:
+    """The last cutoffs of a short series that train: what is older tells little of what comes."""
+    return 60 if season == 1 else season * max(6, 48 // season)
+
+
 def _minimum(shape: Architecture, way: Regime) -> int:
     """Rows of history that a training window needs."""
     if way == "short":
@@ -149,7 +160,7 @@ def _split(panel: Panel, shape: Architecture, way: Regime, folds: int) -> Split:
     minimum = _minimum(shape, way)
     if way != "short":
         return split(panel, context=shape.context, horizon=shape.horizon, folds=folds, minimum=minimum)
-    recent = 60 if shape.season == 1 else shape.season * max(6, 48 // shape.season)
+    recent = _recent(shape.season)
     return split(panel, context=minimum, horizon=shape.horizon, folds=folds, minimum=minimum, recent=recent)
 
 
@@ -180,7 +191,8 @@ def _architecture(
     horizon = settle(
         "horizon", wish.horizon, schema.frequency.default_horizon(), f"usual for frequency {schema.frequency.name}"
     )
-    rules = network_rules(way, settings, facts, horizon=horizon, usual_season=season)
+    windows = _windows(panel, horizon, season)
+    rules = network_rules(way, settings, facts, horizon=horizon, usual_season=season, windows=windows)
     rules["hidden"] = (hidden(facts), f"{facts.rows:,} rows")
     rules["dropout"] = (0.1, "usual for one layer")
     rules["transform"] = transform(facts, wish.loss)
@@ -198,7 +210,6 @@ def _architecture(
         residual=wish.residual,
         seasons=tuple(season for season in facts.seasons if 2 * season <= chosen["context"]),
         season=season if seasonal else 1,
-        correction=difference.get("correction", wish.correction),
         decoder=wish.decoder,
         loss=wish.loss,
         quantiles=_quantiles(settings),
@@ -245,8 +256,7 @@ def _training(settings: Settings, shape: Architecture, way: Regime, parts: Split
         tbptt = None
         batch = settle("batch", wish.batch, *_batch(way, parts))
         an_epoch = max(1, math.ceil(parts.windows / batch))
-    least, most = (400, 400) if way == "short" else (700, 1_500) if way == "long" else (400, 800)
-    usual_steps = min(most, max(least, 4 * an_epoch)) // (2 if wish.budget == "fast" else 1)
+    usual_steps = _steps(way, an_epoch) // (2 if wish.budget == "fast" else 1)
     steps = math.ceil(wish.epochs * an_epoch) if wish.epochs else usual_steps
     steps = min(steps, wish.max_steps or steps)
     book.reasons.append(Reason("steps", str(steps), f"{an_epoch} steps see every training row once"))
@@ -254,6 +264,14 @@ def _training(settings: Settings, shape: Architecture, way: Regime, parts: Split
     return wish.model_copy(
         update={"tbptt": tbptt, "batch": batch, "max_steps": steps, "epochs": steps / an_epoch, "learning_rate": rate}
     )
+
+
+def _steps(way: Regime, an_epoch: int) -> int:
+    """Four passes over the windows, but neither fewer steps than learning takes nor more than it gains from."""
+    if way == "short":
+        return min(25 * an_epoch, max(400, min(10 * an_epoch, 800)))
+    least, most = (700, 1_500) if way == "long" else (400, 800)
+    return min(most, max(least, 4 * an_epoch))
 
 
 def _batch(way: Regime, parts: Split) -> tuple[int, str]:

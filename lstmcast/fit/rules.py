@@ -9,6 +9,7 @@ from lstmcast.fit.facts import Facts
 
 SHORT = 300  # rows up to which a series counts as short
 LONG = 5_000  # rows per series from which it counts as long
+FEW = 500  # windows below which corrections of classical methods would be learned by heart
 SHORT_SEASON = 12  # the longest season whose indices a short series can tell
 _HISTORY = 240  # rows of a short series that statistics read at most
 
@@ -42,16 +43,21 @@ def main_season(facts: Facts) -> int:
     return facts.seasons[0] if facts.seasons else 1
 
 
-def network_rules(chosen: Regime, settings: Settings, facts: Facts, *, horizon: int, usual_season: int) -> Rules:
-    """Value and reason of every network setting that a user may leave open, but for size, loss and transform."""
+def network_rules(
+    chosen: Regime, settings: Settings, facts: Facts, *, horizon: int, usual_season: int, windows: int
+) -> Rules:
+    """Value and reason of every network setting that a user may leave open, but for size, loss and transform.
+
+    ``windows`` the panel has for training, roughly.
+    """
     if chosen == "stateful":
         return _carried(settings)
     if chosen == "short":
-        return _short(settings, facts, usual_season)
+        return _short(settings, facts, usual_season, windows)
     return _windowed(chosen, settings, facts, horizon)
 
 
-def _short(settings: Settings, facts: Facts, season: int) -> Rules:
+def _short(settings: Settings, facts: Facts, season: int, windows: int) -> Rules:
     season = season if season <= SHORT_SEASON else 1
     told = f"season {season}" if season > 1 else "no season"
     patch = settings.network.patch or (season if season > 1 else 2)
@@ -68,6 +74,7 @@ def _short(settings: Settings, facts: Facts, season: int) -> Rules:
         "spread": ("change", "changes from row to row are what a short series tells best"),
         "base": ("statistical", statistical),
         "highway": (False, statistical),
+        "correction": (windows >= FEW, f"{windows:,} windows to learn from; below {FEW} the network only weighs methods"),
         "facts": (settings.network.decoder == "parallel", "length, level and spread of the history"),
         "error": ("relative", "series of all sizes count alike"),
         "blend": (0.3, statistical),
@@ -110,6 +117,7 @@ def _carried(settings: Settings) -> Rules:
 
 
 _WITHOUT_STATISTICS: Rules = {
+    "correction": (True, "the network forecasts"),
     "history": (0, "only statistics read farther back"),
     "deseasonalise": (False, "the network learns the season"),
     "facts": (False, "the context tells enough"),
@@ -148,4 +156,4 @@ def transform(facts: Facts, loss: str) -> tuple[str, str]:
 
 def hidden(facts: Facts) -> int:
     """Units per layer."""
-    return 32 if facts.rows < 3_000 or facts.median_length <= SHORT else 64 if facts.rows < 2_000_000 else 128
+    return 32 if facts.rows < 3_000 else 64 if facts.rows < 2_000_000 else 128
