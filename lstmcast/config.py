@@ -90,7 +90,9 @@ class NetworkSettings(Frozen):
     highway: bool | None = Field(None, description="linear path from the context to the horizon")
     history: int | None = Field(None, ge=0, description="rows before the context that only statistics read")
     deseasonalise: bool | None = Field(None, description="take the season out by indices of the history")
-    correction: bool | None = Field(None, description="let the network do more than weigh the methods of a statistical base")
+    correction: bool | None = Field(
+        None, description="let the network do more than weigh the methods of a statistical base"
+    )
     facts: bool | None = Field(None, description="tell every query about the history as a whole")
     error: Literal["normalised", "relative"] | None = Field(
         None, description="unit of the loss: the context's spread, or half sMAPE and half MASE"

@@ -5,28 +5,44 @@ from __future__ import annotations
 from typing import Any
 
 from lstmcast.config import Settings
-from lstmcast.fit.rules import Regime
+from lstmcast.fit.facts import Facts
+from lstmcast.fit.rules import Regime, affordable_context
+from lstmcast.net.architecture import Architecture
 
-_SHORT: tuple[dict[str, Any], ...] = (
+Difference = dict[str, Any]
+
+_SHORT: tuple[Difference, ...] = (
     {},
     {"transform": "none", "normaliser": "level"},
     {"correction": False},
     {"spread": "deviation", "error": "normalised", "highway": True},
     {"normaliser": "level", "hidden": 64, "highway": True},
 )
-_PANEL: tuple[dict[str, Any], ...] = ({}, {}, {})
-_LONG: tuple[dict[str, Any], ...] = ({}, {}, {"highway": False})
-
-_WAYS: dict[Regime, tuple[dict[str, Any], ...]] = {"short": _SHORT, "panel": _PANEL, "long": _LONG, "stateful": ({},)}
 
 
-def usual(chosen: Regime, budget: str) -> int:
-    """How many members a regime has unless told otherwise; a fast budget has one, the best twice as many."""
-    return {"fast": 1, "auto": 1, "best": 2}[budget] * (1 if budget == "fast" else len(_WAYS[chosen]))
+def differences(chosen: Regime, settings: Settings, facts: Facts, first: Architecture) -> list[Difference]:
+    """What each member changes in the network settings of the ``first``, whose entry is empty.
 
-
-def differences(chosen: Regime, settings: Settings, number: int) -> list[dict[str, Any]]:
-    """What each of ``number`` members changes in the network settings; what the user has set stays as it is."""
+    What the user has set stays as it is. As many as were asked for, else as many as the budget allows.
+    """
+    ways = _ways(chosen, facts, first)
+    number = (
+        settings.training.members or {"fast": 1, "auto": len(ways), "best": 2 * len(ways)}[settings.training.budget]
+    )
     given = settings.network.model_fields_set
-    ways = _WAYS[chosen]
     return [{key: value for key, value in ways[k % len(ways)].items() if key not in given} for k in range(number)]
+
+
+def _ways(chosen: Regime, facts: Facts, first: Architecture) -> tuple[Difference, ...]:
+    if chosen == "short":
+        return _SHORT
+    if chosen == "stateful":
+        return ({},)
+    if chosen == "long":
+        return ({}, {}, {"highway": False})
+    if first.base == "seasonal":
+        nearer = 2 * max(first.seasons)
+        return ({}, {"normaliser": "last"}, {"base": "none"}, {"context": min(nearer, first.context)})
+    most = affordable_context(facts, first.horizon, first.patch)
+    far, farther, near = (min(patches * first.patch, most) for patches in (8, 12, 4))
+    return ({}, {"context": far}, {"context": farther}, {"context": near, "normaliser": "revin"})

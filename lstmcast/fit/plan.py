@@ -13,7 +13,7 @@ from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Split, split
 from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit.facts import Facts, measure
-from lstmcast.fit.members import differences, usual
+from lstmcast.fit.members import differences
 from lstmcast.fit.rules import Regime, hidden, network_rules, regime, transform
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.forecaster import architecture_faults
@@ -99,11 +99,10 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
     way, why = regime(settings, facts)
     book.reasons.append(Reason("regime", way, why))
     season = _season(facts, panel)
-    members_rule = usual(way, settings.training.budget)
-    number = book.settle("members", settings.training.members, members_rule, "networks that differ err differently")
     shapes = [_architecture(panel, settings, facts, way, season, book, {})]
-    for difference in differences(way, settings, number)[1:]:
-        shapes.append(_architecture(panel, settings, facts, way, season, _Book(), difference))
+    others = differences(way, settings, facts, shapes[0])
+    shapes += [_architecture(panel, settings, facts, way, season, _Book(), difference) for difference in others[1:]]
+    book.settle("members", settings.training.members, len(shapes), "networks that differ err differently")
     architecture = shapes[0]
     faults = list(dict.fromkeys(fault for shape in shapes for fault in architecture_faults(shape)))
     if architecture.loss != "quantile" and "levels" in settings.network.model_fields_set:

@@ -10,6 +10,7 @@ from lstmcast.fit.facts import Facts
 SHORT = 300  # rows up to which a series counts as short
 LONG = 5_000  # rows per series from which it counts as long
 FEW = 500  # windows below which corrections of classical methods would be learned by heart
+CLEAR = 0.3  # autocorrelation from which a season decides how far to look back
 SHORT_SEASON = 12  # the longest season whose indices a short series can tell
 _HISTORY = 240  # rows of a short series that statistics read at most
 
@@ -74,7 +75,10 @@ def _short(settings: Settings, facts: Facts, season: int, windows: int) -> Rules
         "spread": ("change", "changes from row to row are what a short series tells best"),
         "base": ("statistical", statistical),
         "highway": (False, statistical),
-        "correction": (windows >= FEW, f"{windows:,} windows to learn from; below {FEW} the network only weighs methods"),
+        "correction": (
+            windows >= FEW,
+            f"{windows:,} windows to learn from; below {FEW} the network only weighs methods",
+        ),
         "facts": (settings.network.decoder == "parallel", "length, level and spread of the history"),
         "error": ("relative", "series of all sizes count alike"),
         "blend": (0.3, statistical),
@@ -86,13 +90,15 @@ def _windowed(chosen: Regime, settings: Settings, facts: Facts, horizon: int) ->
     told = f"seasons {', '.join(map(str, facts.seasons))}" if facts.seasons else "no season found"
     rows = f"{facts.median_length:,} rows in the median series"
     short = facts.median_length <= SHORT
-    patch = _patch(season, facts.median_length)
-    context = _context(max(facts.seasons, default=1), settings.network.patch or patch, horizon, facts)
+    clear = facts.strength >= CLEAR
+    patch = _patch(season if clear else 1, facts.median_length)
+    longest = max(facts.seasons, default=1) if clear else 1
+    context = _context(longest, settings.network.patch or patch, horizon, facts)
     fits = 2 * season <= (settings.network.context or context)
     strong = season >= 7 and fits and not short and chosen == "panel" and facts.strength >= 0.5
     return {
-        "patch": (patch, told),
-        "context": (context, f"3 seasons, 2 horizons or 5 patches; {rows}"),
+        "patch": (patch, told if clear else f"{told}, none of them clear"),
+        "context": (context, f"3 clear seasons, 2 horizons or 5 patches; {rows}"),
         "normaliser": ("season-mean", told) if strong else ("last", "the last value is the level"),
         "spread": ("deviation", "of the context"),
         "base": ("seasonal", told) if strong else ("none", f"{told}, {rows}"),
@@ -136,8 +142,13 @@ def _patch(season: int, length: int) -> int:
 
 def _context(longest: int, patch: int, horizon: int, facts: Facts) -> int:
     wanted = max(3 * min(longest, 200), 5 * patch, 2 * horizon)
-    affordable = int(0.6 * (facts.median_length - horizon))
-    rows = min(wanted, 60 * patch, 1024, max(affordable, 2 * patch))
+    rows = min(wanted, 60 * patch, 1024, affordable_context(facts, horizon, patch))
+    return max(patch, rows // patch * patch)
+
+
+def affordable_context(facts: Facts, horizon: int, patch: int) -> int:
+    """The longest look-back that leaves a typical series windows to train on, in whole patches."""
+    rows = max(int(0.6 * (facts.median_length - horizon)), 2 * patch)
     return max(patch, rows // patch * patch)
 
 

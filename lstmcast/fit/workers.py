@@ -46,7 +46,9 @@ def run(task: Callable[[int, OnProgress], T], count: int, *, processes: int, tel
         try:
             for share in shares:
                 mine, theirs = context.Pipe()
-                worker: BaseProcess = context.Process(target=_work, args=(theirs, task, share, torch.get_num_threads()), daemon=True)
+                worker: BaseProcess = context.Process(
+                    target=_work, args=(theirs, task, share, torch.get_num_threads()), daemon=True
+                )
                 worker.start()
                 theirs.close()
                 running[mine] = worker
