@@ -83,8 +83,8 @@ class NetworkSettings(Frozen):
     patch: int | None = Field(None, ge=1, description="rows per recurrent step; 1 is the textbook network")
     transform: FamilyName | None = Field(None, description="value transform; `lstmcast list transforms`")
     normaliser: FamilyName | None = Field(None, description="instance normalisation; `lstmcast list normalisers`")
-    spread: Literal["deviation", "change"] | None = Field(
-        None, description="unit of a context: its deviation, or twice the mean change from row to row"
+    spread: Literal["deviation", "change", "history"] | None = Field(
+        None, description="unit of a context: its deviation, twice its mean change, or the deviation of all rows so far"
     )
     base: FamilyName | None = Field(None, description="forecast the network corrects; `lstmcast list bases`")
     highway: bool | None = Field(None, description="linear path from the context to the horizon")

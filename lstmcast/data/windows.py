@@ -30,6 +30,7 @@ class Batch:
     ``starts``          bool (B,) the lane begins a segment here: its carried state must be reset first
     ``cutoff``          int64 (B,) flat panel row of the first target
     ``series``          int64 (B,)
+    ``spread``          float32 (B, D) deviation of all values of the series before the cutoff, where asked for
     """
 
     context: Tensor
@@ -41,12 +42,14 @@ class Batch:
     starts: Tensor
     cutoff: Tensor
     series: Tensor
+    spread: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
         if device.type == "cpu":
             return self
-        return replace(self, **{name: getattr(self, name).to(device) for name in self.__slots__})
+        moved = {name: getattr(self, name) for name in self.__slots__}
+        return replace(self, **{name: part.to(device) for name, part in moved.items() if part is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,38 @@ class _Flat:
         return self.values[rows] * observed, observed, covariates
 
 
-class Windows:
-    """All windows of a Panel with ``context`` T rows before and ``horizon`` H rows from each cutoff."""
+class _Past:
+    """Running sums of values and squares along the flat rows: what a series was like before any cutoff."""
 
-    def __init__(self, panel: Panel, *, context: int, horizon: int) -> None:
+    def __init__(self, panel: Panel) -> None:
+        observed = torch.from_numpy(panel.observed)
+        values = torch.from_numpy(panel.values).double() * observed
+        self._first = torch.from_numpy(panel.offsets[np.searchsorted(panel.series, np.arange(len(panel.ids)))])
+        self._sums = [_running(part) for part in (observed.double(), values, values.square())]
+
+    def deviation(self, cutoff: Tensor, series: Tensor) -> Tensor:
+        """float32 (B, D) root mean square deviation of the rows of ``series`` (B,) before ``cutoff`` (B,)."""
+        first = self._first[series]
+        count, total, squares = (part[cutoff] - part[first] for part in self._sums)
+        mean = total / count.clamp(min=1)
+        return (squares / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt().float()
+
+
+def _running(part: Tensor) -> Tensor:
+    """(R, D) -> (R+1, D) sums of the rows before each row."""
+    return torch.cat([part.new_zeros(1, part.shape[1]), part.cumsum(0)])
+
+
+class Windows:
+    """All windows of a Panel with ``context`` T rows before and ``horizon`` H rows from each cutoff.
+
+    With ``spread`` each batch tells how widely the series has varied up to the cutoff.
+    """
+
+    def __init__(self, panel: Panel, *, context: int, horizon: int, spread: bool = False) -> None:
         self.context, self.horizon = context, horizon
         self._flat = _Flat(panel)
+        self._past = _Past(panel) if spread else None
 
     def gather(self, cutoff: Tensor) -> Batch:
         """The windows at ``cutoff`` int64 (B,)."""
@@ -138,6 +167,7 @@ class Windows:
             starts=torch.ones(len(cutoff), dtype=torch.bool),
             cutoff=cutoff,
             series=flat.series[segment],
+            spread=None if self._past is None else self._past.deviation(cutoff, flat.series[segment]),
         )
 
     def batches(self, cutoffs: NDArray[np.int64], *, size: int) -> Iterator[Batch]:

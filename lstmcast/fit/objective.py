@@ -106,7 +106,7 @@ class WindowObjective:
 
     def __init__(self, panel: Panel, parts: Split, network: Forecaster, *, batch: int, seed: int) -> None:
         shape = network.architecture
-        self._windows = Windows(panel, context=shape.reach, horizon=shape.horizon)
+        self._windows = Windows(panel, context=shape.reach, horizon=shape.horizon, spread=network.needs_spread)
         self._sampler = Sampler(panel, parts)
         self._batch = batch
         self._generator = torch.Generator().manual_seed(seed)
@@ -114,7 +114,7 @@ class WindowObjective:
     def next_loss(self, network: Forecaster) -> Loss:
         cutoff = self._sampler.draw(self._batch, self._generator)
         batch = self._windows.gather(cutoff).to(network.device)
-        prediction = network(batch.context, batch.observed, batch.past, batch.future)
+        prediction = network(batch.context, batch.observed, batch.past, batch.future, spread=batch.spread)
         return Loss(network.loss(prediction, batch.target, batch.target_observed), batch)
 
     def state(self) -> dict[str, Any]:

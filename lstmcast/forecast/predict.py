@@ -29,7 +29,12 @@ class Network(Protocol):
     @property
     def device(self) -> torch.device: ...
 
-    def __call__(self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor) -> Any: ...
+    @property
+    def needs_spread(self) -> bool: ...
+
+    def __call__(
+        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, *, spread: Tensor | None = None
+    ) -> Any: ...
 
     def quantiles(self, prediction: Any) -> Tensor: ...
 
@@ -131,12 +136,13 @@ Part = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
-    windows = Windows(panel, context=network.reach, horizon=network.architecture.horizon)
+    horizon = network.architecture.horizon
+    windows = Windows(panel, context=network.reach, horizon=horizon, spread=network.needs_spread)
     done = 0
     with torch.inference_mode():
         for batch in windows.batches(cutoffs, size=_WINDOWS):
             on = batch.to(network.device)
-            prediction = network(on.context, on.observed, on.past, on.future)
+            prediction = network(on.context, on.observed, on.past, on.future, spread=on.spread)
             yield np.arange(done, done + len(batch.cutoff)), network.quantiles(prediction).cpu().numpy()
             done += len(batch.cutoff)
 

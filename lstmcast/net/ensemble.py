@@ -57,7 +57,14 @@ class Ensemble(nn.Module):
         """Where the weights are."""
         return self.trust.device
 
-    def forward(self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor) -> Joint:
+    @property
+    def needs_spread(self) -> bool:
+        """Whether some member is measured by the deviation of the whole series."""
+        return any(shape.spread == "history" for shape in self.architectures)
+
+    def forward(
+        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, *, spread: Tensor | None = None
+    ) -> Joint:
         """Arguments as ``Forecaster.forward``, with ``reach`` rows of context."""
         summaries: dict[tuple[int, int], Summary | None] = {}
         predictions = []
@@ -68,7 +75,7 @@ class Ensemble(nn.Module):
             if shape.summarises and key not in summaries:
                 summaries[key] = member.summarise(context[:, rows], observed[:, rows])
             summary = summaries[key] if shape.summarises else None
-            predictions.append(member(context[:, rows], observed[:, rows], past[:, rows], future, summary))
+            predictions.append(member(context[:, rows], observed[:, rows], past[:, rows], future, summary, spread))
         return Joint(tuple(predictions), masked.last(context, observed))
 
     def quantiles(self, prediction: Joint) -> Tensor:

@@ -107,6 +107,11 @@ class Forecaster(nn.Module):
         """Rows before the cutoff that the network is given."""
         return self.architecture.reach
 
+    @property
+    def needs_spread(self) -> bool:
+        """Whether the network is measured by the deviation of the whole series."""
+        return self.architecture.spread == "history"
+
     def set_covariate_scale(self, mean: Tensor, scale: Tensor) -> None:
         """Standardise covariates with these means and deviations (K,) from now on; a deviation of 0 counts as 1."""
         self.covariate_mean.copy_(mean)
@@ -118,16 +123,23 @@ class Forecaster(nn.Module):
         return summarise(context, observed, horizon=a.horizon, season=a.season) if a.summarises else None
 
     def forward(
-        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, summary: Summary | None = None
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        future: Tensor,
+        summary: Summary | None = None,
+        spread: Tensor | None = None,
     ) -> Prediction:
         """Forecast the H rows after a context.
 
         context (B, reach, D) in the user's units and observed (B, reach, D) bool; past (B, reach, K) all covariates
         over the context, future (B, H, Kf) those known ahead, NaN = missing. ``summary`` is that of ``summarise``,
-        where it has been made already.
+        where it has been made already; ``spread`` (B, D) is the deviation of the whole series up to the cutoff, which
+        spread 'history' needs.
         """
         a = self.architecture
-        frame = self._framed(context, observed, summary)
+        frame = self._framed(context, observed, summary, spread)
         z = frame.z
         embedded = self.embed(z, frame.observed, self._standardised(past[:, -a.context :]))
         outputs, state = self.stack(embedded, self.stack.initial_state(len(z)))
@@ -145,14 +157,14 @@ class Forecaster(nn.Module):
             raw, frame.location, frame.scale, centre + straight, frame.factor, frame.offset, _anchor(frame), frame.ruler
         )
 
-    def _framed(self, context: Tensor, observed: Tensor, summary: Summary | None) -> Frame:
+    def _framed(self, context: Tensor, observed: Tensor, summary: Summary | None, spread: Tensor | None) -> Frame:
         a = self.architecture
         if summary is None:
             summary = self.summarise(context, observed)
         if summary is not None:
             return summarised(a, self.transform, self.normaliser, context, observed, summary)
         if not (isinstance(self.normaliser, StreamingNormaliser) and a.stateful):
-            return plain(self.transform, self.normaliser, context, observed)
+            return plain(self.transform, self.normaliser, context, observed, spread if a.spread == "history" else None)
         y, observed = transformed(self.transform, context, observed)
         locations, scales, _ = self.normaliser.stream(y, observed, self.normaliser.initial_state(len(y), y))
         one = y.new_ones(1, 1, 1)

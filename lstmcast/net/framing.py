@@ -53,10 +53,14 @@ def normalised(y: Tensor, observed: Tensor, location: Tensor, scale: Tensor) -> 
     return torch.where(read, ((y - location) / scale).clamp(-LARGEST, LARGEST), 0.0)
 
 
-def plain(transform: Transform, normaliser: Normaliser, context: Tensor, observed: Tensor) -> Frame:
-    """The frame of a context (B, T, D) by itself."""
+def plain(
+    transform: Transform, normaliser: Normaliser, context: Tensor, observed: Tensor, spread: Tensor | None
+) -> Frame:
+    """The frame of a context (B, T, D) by itself, in units of ``spread`` (B, D) if given."""
     y, observed = transformed(transform, context, observed)
     location, scale = normaliser.locate(y, observed, None)
+    if spread is not None:
+        scale = masked.floored(spread.unsqueeze(1), masked.mean(y.abs(), observed))
     z = normalised(y, observed, location, scale)
     one = y.new_ones(1, 1, 1)
     return Frame(z, observed, location, scale, one, torch.zeros_like(one), None, None, one)

@@ -15,7 +15,7 @@ from lstmcast.net.transforms import TRANSFORMS
 def architecture_faults(architecture: Architecture) -> list[str]:
     """Every reason why ``architecture`` cannot be built, one sentence each; empty if it can."""
     return [*_names(architecture), *_sizes(architecture), *_seasons(architecture), *_loss(architecture),
-            *_directions(architecture), *_stateful(architecture)]  # fmt: skip
+            *_statistics(architecture), *_directions(architecture), *_stateful(architecture)]  # fmt: skip
 
 
 def _names(a: Architecture) -> list[str]:
@@ -78,6 +78,25 @@ def _loss(a: Architecture) -> list[str]:
             f"loss 'mse' forecasts a mean, and the mean of {a.transform} values is not the {a.transform} of their "
             "mean; use transform 'none' or loss 'mae'"
         )
+    return faults
+
+
+def _statistics(a: Architecture) -> list[str]:
+    faults = []
+    if a.spread == "history" and (a.transform != "none" or a.summarises or a.stateful):
+        faults.append(
+            "spread 'history' measures values as they are, in windows; use transform 'none' or another spread"
+        )
+    if a.summarises and a.stateful:
+        faults.append("a stateful network keeps no history to make statistics of; leave the statistical settings out")
+    if a.base == "statistical" and a.decoder not in {"parallel", "direct"}:
+        faults.append(f"decoder {a.decoder!r} cannot weigh the methods of base 'statistical'; use decoder 'parallel'")
+    if not a.correction and a.base != "statistical":
+        faults.append(f"without correction there is nothing left to learn on base {a.base!r}; use base 'statistical'")
+    if a.facts and a.decoder != "parallel":
+        faults.append(f"decoder {a.decoder!r} asks no queries that facts could go into; use decoder 'parallel'")
+    if a.blend and not a.summarises:
+        faults.append("blend mixes in Theta and Holt, which need statistics; use base 'statistical' or blend 0")
     return faults
 
 
