@@ -6,7 +6,7 @@ from typing import Any
 
 from lstmcast.config import Settings
 from lstmcast.fit.facts import Facts
-from lstmcast.fit.rules import Regime, affordable_context
+from lstmcast.fit.rules import FAR, Regime, affordable_context
 from lstmcast.net.architecture import Architecture
 
 Difference = dict[str, Any]
@@ -39,7 +39,9 @@ def _ways(chosen: Regime, facts: Facts, first: Architecture) -> tuple[Difference
     if chosen == "stateful":
         return ({},)
     if chosen == "long":
-        return ({}, {}, {"highway": False})
+        unit = {"spread": "history"} if first.transform == "none" else {}
+        far = FAR // first.patch * first.patch
+        return ({}, {"context": far, "highway": False, **unit}, {"context": far, **unit})
     if first.base == "seasonal":
         nearer = 2 * max(first.seasons)
         return ({}, {"normaliser": "last"}, {"base": "none"}, {"context": min(nearer, first.context)})

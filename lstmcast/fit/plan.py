@@ -266,11 +266,12 @@ def _training(settings: Settings, shape: Architecture, way: Regime, parts: Split
 
 
 def _steps(way: Regime, an_epoch: int) -> int:
-    """Four passes over the windows, but neither fewer steps than learning takes nor more than it gains from."""
+    """A few passes over the windows, but neither fewer steps than learning takes nor more than it gains from."""
     if way == "short":
         return min(25 * an_epoch, max(400, min(10 * an_epoch, 800)))
-    least, most = (700, 1_500) if way == "long" else (400, 800)
-    return min(most, max(least, 4 * an_epoch))
+    if way == "long":
+        return min(700, max(300, 2 * an_epoch))
+    return min(800, max(400, 4 * an_epoch))
 
 
 def _batch(way: Regime, parts: Split) -> tuple[int, str]:

@@ -11,6 +11,7 @@ SHORT = 300  # rows up to which a series counts as short
 LONG = 5_000  # rows per series from which it counts as long
 FEW = 500  # windows below which corrections of classical methods would be learned by heart
 CLEAR = 0.3  # autocorrelation from which a season decides how far to look back
+NEAR, FAR = 336, 720  # rows that the members of a long series look back
 SHORT_SEASON = 12  # the longest season whose indices a short series can tell
 _HISTORY = 240  # rows of a short series that statistics read at most
 
@@ -93,12 +94,17 @@ def _windowed(chosen: Regime, settings: Settings, facts: Facts, horizon: int) ->
     clear = facts.strength >= CLEAR
     patch = _patch(season if clear else 1, facts.median_length)
     longest = max(facts.seasons, default=1) if clear else 1
-    context = _context(longest, settings.network.patch or patch, horizon, facts)
+    context = _context(chosen, longest, settings.network.patch or patch, horizon, facts)
     fits = 2 * season <= (settings.network.context or context)
     strong = season >= 7 and fits and not short and chosen == "panel" and facts.strength >= 0.5
     return {
         "patch": (patch, told if clear else f"{told}, none of them clear"),
-        "context": (context, f"3 clear seasons, 2 horizons or 5 patches; {rows}"),
+        "context": (
+            context,
+            f"{NEAR} rows or the horizon; {rows}"
+            if chosen == "long"
+            else f"3 clear seasons, 2 horizons or 5 patches; {rows}",
+        ),
         "normaliser": ("season-mean", told) if strong else ("last", "the last value is the level"),
         "spread": ("deviation", "of the context"),
         "base": ("seasonal", told) if strong else ("none", f"{told}, {rows}"),
@@ -140,8 +146,10 @@ def _patch(season: int, length: int) -> int:
     return min((p for p in range(2, 61) if season % p == 0), key=lambda p: abs(p - 24), default=24)
 
 
-def _context(longest: int, patch: int, horizon: int, facts: Facts) -> int:
+def _context(chosen: Regime, longest: int, patch: int, horizon: int, facts: Facts) -> int:
     wanted = max(3 * min(longest, 200), 5 * patch, 2 * horizon)
+    if chosen == "long":
+        wanted = min(max(NEAR, horizon), FAR)
     rows = min(wanted, 60 * patch, 1024, affordable_context(facts, horizon, patch))
     return max(patch, rows // patch * patch)
 
