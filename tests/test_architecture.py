@@ -47,13 +47,15 @@ DATA = (
 )
 NET = (
     "architecture masked weights",
+    "smoothing",
     "cells transforms bases heads",
-    "scan normalise",
+    "scan normalise relative",
     "stack",
-    "embed encoding",
+    "embed encoding framing",
     "decoder",
     "refusals",
     "forecaster",
+    "ensemble",
 )
 HALL = ("artifact", "forecast", "fit", "anomaly", "report", "recipes", "cli", "__main__")
 
@@ -68,7 +70,7 @@ FLOORS = {
     **numbered(NET, above=10, wing="net."),
     **numbered(HALL, above=30),
 }
-RECIPES_MAY_IMPORT = {"net.architecture", "net.forecaster"}
+RECIPES_MAY_IMPORT = {"net.architecture", "net.forecaster", "net.ensemble"}
 CLI_MAY_IMPORT = {"recipes", "config", "outcome", "errors", "family"}
 BAD_NAMES = {"util", "utils", "helper", "helpers", "common", "core", "manager", "managers", "misc"}
 TERMINAL = {"sys.stdout", "sys.stderr", "typer.echo", "typer.secho", "click.echo", "rich.print"}

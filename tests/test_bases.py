@@ -6,13 +6,20 @@ import pytest
 import torch
 
 from lstmcast.net.bases import BASES
+from lstmcast.net.smoothing import METHODS
 
 H = 10
 every_base = pytest.mark.parametrize("name", list(BASES))
 
 
-def base_of(name, seasons=(3, 7)):
-    return BASES.load(name)(horizon=H, seasons=seasons)
+def forecast_of(name, z, observed, seasons=(3, 7)):
+    """The mean (B, H, D) of a base's methods; what a summary would hand it are multiples of the newest row."""
+    base = BASES.load(name)(horizon=H, seasons=seasons)
+    ways = torch.arange(1.0, len(METHODS) + 1)
+    classical = (z[:, -1:].unsqueeze(-1) * ways).expand(-1, H, -1, -1)
+    forecast = base.forecast(z, observed, classical)
+    assert forecast.shape == (len(z), H, z.shape[2], base.methods)
+    return forecast.mean(-1)
 
 
 def context(seed=0, rows=21):
@@ -30,29 +37,29 @@ def repeating(season, rows=21):
 @every_base
 def test_a_base_is_in_the_units_of_its_context(name):
     z, observed = context()
-    forecast = base_of(name).forecast(z, observed)
+    forecast = forecast_of(name, z, observed)
     assert forecast.shape == (2, H, 2)
-    torch.testing.assert_close(base_of(name).forecast(-z, observed), -forecast)
+    torch.testing.assert_close(forecast_of(name, -z, observed), -forecast)
 
 
 @every_base
 def test_targets_and_samples_do_not_mix(name):
     z, observed = context()
-    forecast = base_of(name).forecast(z, observed)
-    alone = base_of(name).forecast(z[1:, :, :1], observed[1:, :, :1])
+    forecast = forecast_of(name, z, observed)
+    alone = forecast_of(name, z[1:, :, :1], observed[1:, :, :1])
     torch.testing.assert_close(alone, forecast[1:, :, :1])
 
 
 @pytest.mark.parametrize("season", [3, 7])
 def test_the_season_that_fits_is_the_one_repeated(season):
     z, future = repeating(season)
-    forecast = base_of("seasonal").forecast(z, torch.ones_like(z, dtype=torch.bool))
+    forecast = forecast_of("seasonal", z, torch.ones_like(z, dtype=torch.bool))
     torch.testing.assert_close(forecast, future, atol=1e-6, rtol=0)
 
 
 def test_seasons_that_fit_equally_badly_are_mixed():
     z = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).reshape(1, 6, 1)
-    forecast = base_of("seasonal", (1, 2)).forecast(z, torch.ones_like(z, dtype=torch.bool))
+    forecast = forecast_of("seasonal", z, torch.ones_like(z, dtype=torch.bool), (1, 2))
     # Season 1 errs by 1 and says 5; season 2 errs by 2, weighs 1/8 as much, and says 4, 5, 4, ...
     torch.testing.assert_close(forecast[0, :2, 0], torch.tensor([(8 * 5 + 4) / 9, 5.0]), atol=1e-3, rtol=0)
 
@@ -62,7 +69,7 @@ def test_a_missing_row_of_the_last_season_takes_the_newest_value():
     observed = torch.ones_like(z, dtype=torch.bool)
     observed[0, -3] = False
     z[0, -3] = 0
-    forecast = base_of("seasonal", (7,)).forecast(z, observed)
+    forecast = forecast_of("seasonal", z, observed, (7,))
     assert forecast[0, 4].item() == z[0, -1].item()
     torch.testing.assert_close(forecast[0, :4], z[0, -7:-3])
 
@@ -72,14 +79,21 @@ def test_without_a_single_pair_the_newest_value_is_repeated():
     observed = torch.zeros_like(z, dtype=torch.bool)
     observed[0, -2:] = True
     z = torch.where(observed, z, 0.0)
-    torch.testing.assert_close(base_of("seasonal").forecast(z, observed), z[:, -1:].expand(1, H, 1))
+    torch.testing.assert_close(forecast_of("seasonal", z, observed), z[:, -1:].expand(1, H, 1))
 
 
 def test_without_any_observation_the_base_is_zero():
     z = torch.zeros(1, 21, 1)
-    assert base_of("seasonal").forecast(z, z.bool()).eq(0).all()
+    assert forecast_of("seasonal", z, z.bool()).eq(0).all()
 
 
 def test_the_base_called_none_says_nothing():
     z, observed = context()
-    assert base_of("none", ()).forecast(z, observed).eq(0).all()
+    assert forecast_of("none", z, observed, ()).eq(0).all()
+
+
+def test_a_statistical_base_without_a_summary_is_refused():
+    z, observed = context()
+    base = BASES.load("statistical")(horizon=H, seasons=())
+    with pytest.raises(ValueError, match="needs the forecasts of a summary"):
+        base.forecast(z, observed, None)

@@ -20,7 +20,10 @@ from lstmcast.config import ReaderSettings, Settings
 from lstmcast.outcome import Notice, Outcome, Table
 
 FLAGS = [flag for panel in (READER, NETWORK, TRAINING, DETECTION, COMPUTE) for flag in panel.flags]
-ONLY_BY_SET = {"training.weight_decay", "training.clip_value", "training.ema", "training.checkpoint_steps"}
+ONLY_BY_SET = {
+    *(f"training.{name}" for name in ("weight_decay", "clip_value", "ema", "checkpoint_steps", "refit", "shrink")),
+    *(f"network.{name}" for name in ("spread", "history", "deseasonalise", "correction", "facts", "error", "blend")),
+}
 
 Recorded = dict[str, Any]
 Fake = Callable[..., Recorded]

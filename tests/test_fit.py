@@ -50,7 +50,8 @@ def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> 
 def test_every_optimiser_and_schedule_lowers_the_loss(make_panel: MakePanel, optimizer: str, schedule: str) -> None:
     panel = waves(make_panel)
     rate = 0.2 if optimizer == "sgd" else 0.005
-    wish = settings(optimizer=optimizer, schedule=schedule, learning_rate=rate, max_steps=60, checkpoint_steps=5)
+    alone = {"base": "none", "transform": "none"}  # a statistical base begins too well for 60 steps to tell
+    wish = settings(alone, optimizer=optimizer, schedule=schedule, learning_rate=rate, max_steps=60, checkpoint_steps=5)
     history = fit(panel, make(panel, wish), on_progress=silent).history
     assert np.mean([row[1] for row in history[-3:]]) < 0.9 * history[0][1]
 

@@ -13,6 +13,10 @@ every_normaliser = pytest.mark.parametrize("name", list(NORMALISERS))
 every_transform = pytest.mark.parametrize("name", list(TRANSFORMS))
 
 
+def locate(name, y, observed, level=None):
+    return normaliser_of(name).locate(y, observed, level)
+
+
 def normaliser_of(name):
     return NORMALISERS.load(name)(context=T, seasons=(4, 7))
 
@@ -27,16 +31,16 @@ def context(seed=0):
 @every_normaliser
 def test_moving_and_stretching_a_context_moves_and_stretches_its_location_and_scale(name):
     y, observed = context()
-    location, scale = normaliser_of(name).locate(y, observed)
+    location, scale = locate(name, y, observed)
     moved = torch.where(observed, 3 * y + 10, 0.0)
     assert location.shape == scale.shape == (B, 1, D)
-    torch.testing.assert_close(normaliser_of(name).locate(moved, observed), (3 * location + 10, 3 * scale))
+    torch.testing.assert_close(locate(name, moved, observed), (3 * location + 10, 3 * scale))
 
 
 @every_normaliser
 def test_a_constant_context_is_located_at_the_constant_with_a_small_scale(name):
     y = torch.full((1, T, 1), 5.0)
-    location, scale = normaliser_of(name).locate(y, torch.ones_like(y, dtype=torch.bool))
+    location, scale = locate(name, y, torch.ones_like(y, dtype=torch.bool))
     torch.testing.assert_close(location, torch.full((1, 1, 1), 5.0))
     torch.testing.assert_close(scale, torch.full((1, 1, 1), 0.005))
 
@@ -45,7 +49,7 @@ def test_a_constant_context_is_located_at_the_constant_with_a_small_scale(name):
 @pytest.mark.parametrize("observed", [True, False])
 def test_a_context_of_zeros_or_of_nothing_has_a_positive_scale(name, observed):
     y = torch.zeros(1, T, 1)
-    location, scale = normaliser_of(name).locate(y, torch.full_like(y, observed, dtype=torch.bool))
+    location, scale = locate(name, y, torch.full_like(y, observed, dtype=torch.bool))
     assert location.item() == 0
     assert 0 < scale.item() < 1e-6
 
@@ -54,27 +58,34 @@ def test_a_context_of_zeros_or_of_nothing_has_a_positive_scale(name, observed):
 def test_padding_on_the_left_changes_neither_location_nor_scale(name):
     y, observed = context()
     longer = torch.cat([torch.zeros(B, 5, D), y], 1), torch.cat([torch.zeros(B, 5, D).bool(), observed], 1)
-    torch.testing.assert_close(normaliser_of(name).locate(*longer), normaliser_of(name).locate(y, observed))
+    torch.testing.assert_close(locate(name, *longer), locate(name, y, observed))
 
 
 @every_normaliser
 def test_the_gradient_of_a_constant_context_is_finite(name):
     y = torch.full((1, T, 1), 5.0, requires_grad=True)
-    location, scale = normaliser_of(name).locate(y, torch.ones_like(y, dtype=torch.bool))
+    location, scale = locate(name, y, torch.ones_like(y, dtype=torch.bool))
     (location + scale).sum().backward()
     assert y.grad.isfinite().all()
 
 
 def test_last_is_the_newest_value_that_was_observed():
     y = torch.tensor([1.0, 2.0, 3.0, 0.0]).reshape(1, 4, 1)
-    location, scale = normaliser_of("last").locate(y, torch.tensor([1, 1, 1, 0]).bool().reshape(1, 4, 1))
+    location, scale = locate("last", y, torch.tensor([1, 1, 1, 0]).bool().reshape(1, 4, 1))
     assert location.item() == 3
     assert scale.item() == pytest.approx((2 / 3) ** 0.5)
 
 
+def test_level_is_the_level_of_the_history_or_without_one_the_newest_value():
+    y, observed = context()
+    level = torch.randn(B, 1, D, dtype=y.dtype)
+    assert torch.equal(locate("level", y, observed, level)[0], level)
+    torch.testing.assert_close(locate("level", y, observed), locate("last", y, observed))
+
+
 def test_season_mean_averages_the_longest_season_over_what_was_observed():
     y, observed = context()
-    location, _ = normaliser_of("season-mean").locate(y, observed)
+    location, _ = locate("season-mean", y, observed)
     recent, seen = y[1, -7:, 0], observed[1, -7:, 0]
     assert location[1, 0, 0].item() == pytest.approx(recent[seen].mean().item())
 
@@ -83,13 +94,13 @@ def test_season_mean_falls_back_to_the_newest_value_when_the_last_season_is_miss
     y, observed = context()
     observed = observed & (torch.arange(T) < T - 7)[:, None]
     y = torch.where(observed, y, 0.0)
-    expected, _ = normaliser_of("last").locate(y, observed)
-    torch.testing.assert_close(normaliser_of("season-mean").locate(y, observed)[0], expected)
+    expected, _ = locate("last", y, observed)
+    torch.testing.assert_close(locate("season-mean", y, observed)[0], expected)
 
 
 def test_revin_is_mean_and_deviation():
     y, _ = context()
-    location, scale = normaliser_of("revin").locate(y, torch.ones_like(y, dtype=torch.bool))
+    location, scale = locate("revin", y, torch.ones_like(y, dtype=torch.bool))
     torch.testing.assert_close(location, y.mean(1, keepdim=True))
     torch.testing.assert_close(scale, y.std(1, keepdim=True, correction=0))
 
@@ -116,7 +127,7 @@ def test_a_streaming_normaliser_looks_backwards_only(name):
     normaliser, (y, observed) = normaliser_of(name), context()
     location, scale, _ = normaliser.stream(y, observed, normaliser.initial_state(B, y))
     for t in (0, 10, T - 1):
-        expected = normaliser.locate(y[:, : t + 1], observed[:, : t + 1])
+        expected = normaliser.locate(y[:, : t + 1], observed[:, : t + 1], None)
         torch.testing.assert_close((location[:, t : t + 1], scale[:, t : t + 1]), expected)
 
 
@@ -133,14 +144,14 @@ def test_rows_that_are_not_observed_do_not_move_the_level(name):
 
 def test_causal_starts_as_the_plain_mean_and_deviation():
     y, _ = context()
-    location, scale = normaliser_of("causal").locate(y, torch.ones_like(y, dtype=torch.bool))
+    location, scale = locate("causal", y, torch.ones_like(y, dtype=torch.bool))
     torch.testing.assert_close(location, y.mean(1, keepdim=True))
     torch.testing.assert_close(scale, y.std(1, keepdim=True, correction=0))
 
 
 def test_causal_forgets_a_level_that_is_long_gone():
     y = torch.cat([torch.full((1, 600, 1), 100.0), torch.zeros(1, 4000, 1)], 1)
-    location, scale = normaliser_of("causal").locate(y, torch.ones_like(y, dtype=torch.bool))
+    location, scale = locate("causal", y, torch.ones_like(y, dtype=torch.bool))
     assert location.item() < 0.1
     assert scale.item() < 3
 

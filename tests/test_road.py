@@ -328,7 +328,8 @@ def test_refitting_before_every_origin_changes_the_later_forecasts_only(trained:
     once, anew = frames
     first = once.cutoff == once.cutoff.min()
     assert (once.ds == anew.ds).all()
-    np.testing.assert_array_equal(once.y_hat[first], anew.y_hat[first])
+    # The very same network; forecasts in batches of another size may round the last digit written differently.
+    np.testing.assert_allclose(once.y_hat[first], anew.y_hat[first], rtol=1e-6)
     assert (once.y_hat[~first] != anew.y_hat[~first]).any()
 
 
@@ -423,7 +424,7 @@ def copy(trained: Path, tmp_path: Path) -> Callable[[], Path]:
         (lambda m: (m / "manifest.json").unlink(), "there is no model"),
         (lambda m: edit(m, "format_version", 99), "has format 99"),
         (lambda m: edit(m, "sha256", {"../../etc/passwd": "0"}), "does not list its files"),
-        (lambda m: edit(m, "architecture", {"hidden": -1}), "inconsistent"),
+        (lambda m: edit(m, "architectures", [{"hidden": -1}]), "inconsistent"),
         (lambda m: edit(m, "schema", {}), "inconsistent"),
         (lambda m: link(m), "symbolic link"),
     ],

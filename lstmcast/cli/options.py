@@ -170,6 +170,8 @@ TRAINING = Panel(
         Flag("training.epochs", "--epochs", "Passes over the training windows.", "N"),
         Flag("training.max_steps", "--max-steps", "Most optimiser steps.", "N"),
         Flag("training.early_stop", "--early-stop", "Evaluations without improvement before stopping.", "N"),
+        Flag("training.budget", "--budget", "Time training may take: 20 s, 2 or 15 minutes.", "fast|auto|best"),
+        Flag("training.members", "--members", "Networks whose forecasts are averaged.", "N"),
     ),
 )
 

@@ -14,7 +14,7 @@ from lstmcast.errors import ModelError
 from lstmcast.fit.loop import fit
 from lstmcast.fit.objective import Pools
 from lstmcast.fit.plan import Plan
-from lstmcast.outcome import Notice, OnProgress
+from lstmcast.outcome import Notice, OnProgress, Progress, Report
 
 SECONDS = {"fast": 20.0, "auto": 120.0, "best": 900.0}
 """What training may take, whatever the machine."""
@@ -56,7 +56,7 @@ def fit_into(
     if resume and checkpoints is not None and (checkpoints / _FILE).is_file():
         share, members, each = _remembered(checkpoints / _FILE)
     else:
-        each = _probe(panel, trial)
+        each = _probe(panel, trial, on_progress)
         share, members = _share(trial, final, each, seconds, processes)
         if checkpoints is not None:
             with replace_file(checkpoints / _FILE) as file:
@@ -92,15 +92,18 @@ def _share(trial: Plan, final: Plan, each: float, seconds: float, processes: int
     return min(1.0, seconds / max(expected(members), 1e-9)), members
 
 
-def _probe(panel: Panel, plan: Plan) -> float:
+def _probe(panel: Panel, plan: Plan, on_progress: OnProgress) -> float:
     """Seconds per step of the first member."""
     alone = plan.alone(0)
     short = alone.shortened(_PROBE / max(alone.steps, 1), least=1)
     began = time.monotonic()
     times: list[float] = []
 
-    def note(_: object) -> None:
-        times.append(time.monotonic() - began)
+    def note(report: Report) -> None:
+        if isinstance(report, Progress):
+            times.append(time.monotonic() - began)
+        else:
+            on_progress(report)
 
     fit(panel, short, pools=Pools(panel, plan.split), on_progress=note)
     return (times[-1] - times[2]) / (len(times) - 3) if len(times) > 3 else 0.0

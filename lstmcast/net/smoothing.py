@@ -115,7 +115,7 @@ def _filled(y: Tensor, observed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _indices(y: Tensor, inside: Tensor, rows: Tensor, positive: Tensor, season: int) -> tuple[Tensor, Tensor]:
     """Seasonal indices (N, m), of the first step ahead first, and (N, 1) where they hold; neutral elsewhere."""
-    neutral = torch.where(positive, 1.0, 0.0).expand(-1, max(season, 1))
+    neutral = positive.to(y.dtype).expand(-1, max(season, 1))
     if season < 2 or y.shape[1] < _CYCLES * season:
         return neutral, torch.zeros_like(positive)
     half = season // 2

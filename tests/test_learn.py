@@ -1,0 +1,223 @@
+"""From a panel to an ensemble: regimes, members, the budget, processes side by side, and trust."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import MakePanel
+
+from lstmcast.config import Settings, resolve
+from lstmcast.data.panel import Panel
+from lstmcast.errors import ModelError, ResourceError, StoppedError
+from lstmcast.fit import budget, checkpoint, workers
+from lstmcast.fit.ensemble import Stage, train
+from lstmcast.fit.facts import measure
+from lstmcast.fit.learn import learn
+from lstmcast.fit.loop import Fitted
+from lstmcast.fit.objective import Pools
+from lstmcast.fit.plan import make
+from lstmcast.forecast.shrink import last_values, trust_in
+from lstmcast.outcome import Notice, OnProgress, Progress, Report, silent
+
+
+def settings(network: dict[str, Any] | None = None, **training: Any) -> Settings:
+    small = {"horizon": 4, "hidden": 8} | (network or {})
+    return resolve([("test", {"network": small, "training": training})], choices={})
+
+
+def yearly(make_panel: MakePanel, *, series: int = 6, rows: int = 72, seasonal: Callable[[int], bool] = bool) -> Panel:
+    noise, time = np.random.default_rng(2), np.arange(rows)
+    wave = 6 * np.sin(2 * np.pi * time / 12)
+    return make_panel([50 + noise.normal(size=rows).cumsum() + wave * seasonal(n) for n in range(series)])
+
+
+def same(one: Fitted, other: Fitted) -> bool:
+    ours, theirs = one.forecaster.state_dict(), other.forecaster.state_dict()
+    return all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_season_that_only_some_of_many_series_have_is_found(make_panel: MakePanel) -> None:
+    panel = yearly(make_panel, series=40, rows=120, seasonal=lambda n: n % 3 == 0)
+    assert measure(panel).seasons[:1] == (12,)
+
+
+def test_no_season_is_found_in_white_noise(make_panel: MakePanel) -> None:
+    noise = np.random.default_rng(4)
+    assert measure(make_panel([100 + noise.normal(size=120) for _ in range(40)])).seasons == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "training", "expected"),
+    [(60, {}, "short"), (800, {}, "panel"), (5200, {}, "long"), (60, {"stateful": True}, "stateful")],
+)
+def test_the_length_of_the_series_chooses_the_way_of_forecasting(
+    make_panel: MakePanel, rows: int, training: dict[str, Any], expected: str
+) -> None:
+    noise = np.random.default_rng(0)
+    plan = make(make_panel([50 + noise.normal(size=rows).cumsum()]), settings(**training))
+    assert plan.regime == expected
+    assert plan.architecture.summarises == (expected == "short")
+    assert plan.reasons[0].key == "regime"
+
+
+def test_members_of_short_series_differ_in_structure_and_seed_but_not_in_what_was_given(
+    make_panel: MakePanel,
+) -> None:
+    panel = yearly(make_panel)
+    members = make(panel, settings(members=5)).members
+    assert len({member.architecture for member in members}) >= 4
+    assert len({member.training.seed for member in members}) == 5
+    given = make(panel, settings({"spread": "change", "transform": "log"}, members=5)).members
+    assert {(member.architecture.spread, member.architecture.transform) for member in given} == {("change", "log")}
+
+
+def test_a_plan_that_is_too_slow_loses_members_and_then_steps_and_remembers_it(
+    make_panel: MakePanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = yearly(make_panel, series=12)
+    plan = make(panel, settings(members=3))
+    assert plan.steps > 100
+    told: list[Report] = []
+    fit_into = partial(budget.fit_into, panel, plan, plan, processes=1, checkpoints=tmp_path, on_progress=told.append)
+    monkeypatch.setattr(budget, "_probe", lambda *_: 10.0)
+    slow = fit_into(resume=False)
+    assert (len(slow.final.members), slow.final.steps) == (1, 100)
+    assert slow.final.alone(0).steps == 100
+    assert any(isinstance(report, Notice) and "to end within 120 s" in report.text for report in told)
+    monkeypatch.setattr(budget, "_probe", lambda *_: 0.0)
+    again = fit_into(resume=True)
+    assert (again.final.members, again.final.steps) == (slow.final.members, slow.final.steps)
+    assert len(fit_into(resume=False).final.members) == 3
+    (tmp_path / "budget.json").write_text("{}")
+    with pytest.raises(ModelError, match="cannot be read") as refused:
+        fit_into(resume=True)
+    assert "--resume" in refused.value.remedy
+
+
+def test_steps_the_user_has_set_are_left_alone(make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = yearly(make_panel)
+    plan = make(panel, settings(members=2, max_steps=7))
+    monkeypatch.setattr(budget, "_probe", lambda *_: 1e6)
+    allotted = budget.fit_into(panel, plan, plan, processes=1, checkpoints=None, resume=False, on_progress=silent)
+    assert (len(allotted.final.members), allotted.final.steps) == (2, 7)
+
+
+def shrinking(make_panel: MakePanel, values: np.ndarray, forecast: Callable[[int], np.ndarray]) -> float:
+    """Trust in ``forecast`` of 4 rows at each of many cutoffs of one series."""
+    panel = make_panel([values])
+    cutoffs = np.arange(100, len(values) - 4, 4)
+    quantiles = np.stack([forecast(cutoff) for cutoff in cutoffs])[:, :, None, None]
+    actual = np.stack([values[cutoff : cutoff + 4] for cutoff in cutoffs])[:, :, None]
+    return trust_in(quantiles, actual, panel, cutoffs, np.ones((1, 1)), 0)
+
+
+def test_forecasts_of_a_random_walk_are_hardly_trusted_and_those_of_a_wave_are(make_panel: MakePanel) -> None:
+    noise, time = np.random.default_rng(0), np.arange(1500)
+    walk = noise.normal(size=1500).cumsum()
+    guess = noise.normal(size=1500)
+    assert shrinking(make_panel, walk, lambda cutoff: walk[cutoff - 1] + guess[cutoff : cutoff + 4]) < 0.15
+    wave = 10 * np.sin(time / 5)
+    assert shrinking(make_panel, wave, lambda cutoff: wave[cutoff : cutoff + 4] * 1.02) > 0.95
+
+
+def test_without_held_out_windows_a_forecast_is_trusted(make_panel: MakePanel) -> None:
+    none = np.empty(0, dtype=np.int64)
+    assert trust_in(np.empty((0, 4, 1, 1)), np.empty((0, 4, 1)), make_panel([range(20)]), none, np.ones((1, 1)), 0) == 1
+
+
+def test_the_last_value_is_the_newest_that_was_observed(make_panel: MakePanel) -> None:
+    panel = make_panel([[1.0, 2.0, np.nan, 5.0], [7.0, 8.0, 9.0, 3.0]])
+    assert last_values(panel, np.array([3, 4, 7])).ravel().tolist() == [2, 5, 9]
+
+
+def test_learning_tries_judges_and_then_trains_on_all_rows(make_panel: MakePanel) -> None:
+    panel = yearly(make_panel)
+    learned = learn(panel, settings(max_steps=3, members=2), on_progress=silent)
+    assert [row[:2] for row in learned.history] == [("trial", 0), ("trial", 1), ("final", 0), ("final", 1)]
+    assert learned.steps == 12
+    assert len(learned.network.architectures) == 2
+    assert learned.held.shape[:3] == learned.actual.shape
+    once = learn(panel, settings(max_steps=3, members=1, refit=False), on_progress=silent)
+    assert {row[0] for row in once.history} == {"trial"}
+
+
+def test_resuming_where_nothing_was_begun_is_refused(make_panel: MakePanel, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no checkpoint"):
+        learn(yearly(make_panel), settings(max_steps=2), checkpoints=tmp_path, resume=True, on_progress=silent)
+
+
+def square(number: int, on_progress: OnProgress) -> int:
+    on_progress(Progress("squares", number, 3))
+    return number**2
+
+
+def fail(number: int, on_progress: OnProgress) -> int:
+    raise ModelError(f"task {number} has failed", remedy="mend it")
+
+
+def die(number: int, on_progress: OnProgress) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@pytest.mark.slow
+def test_results_of_processes_come_back_in_order_with_their_reports() -> None:
+    told: list[int] = []
+    assert workers.run(square, 3, processes=2, tell=lambda number, _: told.append(number)) == [0, 1, 4]
+    assert sorted(told) == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_an_error_in_a_process_reaches_the_caller_with_its_remedy() -> None:
+    with pytest.raises(ModelError, match="task 0 has failed") as failed:
+        workers.run(fail, 1, processes=2, tell=lambda *_: None)
+    assert failed.value.remedy == "mend it"
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_a_lack_of_resources() -> None:
+    with pytest.raises(ResourceError, match="ended without a word") as died:
+        workers.run(die, 2, processes=2, tell=lambda *_: None)
+    assert "--members 1" in died.value.remedy
+
+
+def stage(panel: Panel, *, steps: int, folder: Path | None = None, resume: bool = False) -> Stage:
+    plan = make(panel, settings(members=2, max_steps=steps, checkpoint_steps=10))
+    return Stage("final", panel, plan, Pools(panel, plan.split), folder, resume, "a")
+
+
+@pytest.mark.slow
+def test_members_trained_side_by_side_are_those_trained_one_after_the_other(make_panel: MakePanel) -> None:
+    task = stage(yearly(make_panel), steps=12)
+    alone = train(task, on_progress=silent)
+    beside = train(task, side_by_side=2, on_progress=silent)
+    assert all(same(a, b) for a, b in zip(alone, beside, strict=True))
+
+
+@pytest.mark.slow
+def test_a_signal_stops_all_processes_and_resuming_ends_with_the_same_weights(
+    make_panel: MakePanel, tmp_path: Path
+) -> None:
+    panel, steps = yearly(make_panel), 400
+    whole = train(stage(panel, steps=steps), on_progress=silent)
+    sent: list[int] = []
+
+    def interrupt(report: Report) -> None:
+        if isinstance(report, Progress) and report.done > 20 and not sent:
+            sent.append(report.done)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(StoppedError, match="the checkpoint is saved") as stopped:
+        train(stage(panel, steps=steps, folder=tmp_path), side_by_side=2, on_progress=interrupt)
+    assert stopped.value.signal_number == signal.SIGTERM
+    assert any(checkpoint.exists(folder) for folder in tmp_path.iterdir())
+    resumed = train(stage(panel, steps=steps, folder=tmp_path, resume=True), side_by_side=2, on_progress=silent)
+    assert all(same(a, b) for a, b in zip(whole, resumed, strict=True))
