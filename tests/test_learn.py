@@ -82,7 +82,7 @@ def test_members_of_short_series_differ_in_structure_and_seed_but_not_in_what_wa
 def test_a_plan_that_is_too_slow_loses_members_and_then_steps_and_remembers_it(
     make_panel: MakePanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    panel = yearly(make_panel, series=12)
+    panel = yearly(make_panel, series=40)
     plan = make(panel, settings(members=3))
     assert plan.steps > 100
     told: list[Report] = []
