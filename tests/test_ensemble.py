@@ -165,7 +165,7 @@ def test_an_ensemble_of_one_is_its_member_and_of_two_their_mean():
 
 def test_an_ensemble_without_trust_repeats_the_last_observed_value_and_keeps_its_width():
     arguments = inputs()
-    context, observed, *rest = arguments
+    context, observed, *_ = arguments
     observed[0, -1] = False
     full, none = (Ensemble([network()], trust=trust) for trust in (1.0, 0.0))
     quantiles = quantiles_of(none, *arguments)

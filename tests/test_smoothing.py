@@ -1,6 +1,8 @@
 """Classical statistics of many histories at once: equal to plain loops, and blind to padding and to the future."""
 
-from __future__ import annotations
+from __future__ from itertools import pairwise
+
+import annotations
 
 import math
 
@@ -58,7 +60,7 @@ def loop_ses(y):
 
 def loop_holt(y, horizon):
     """Damped trend, begun at the first value and the mean of the first four changes."""
-    trend = sum(b - a for a, b in zip(y[:4], y[1:5], strict=True)) / 4
+    trend = sum(b - a for a, b in pairwise(y[:5])) / 4
     forecasts, errors = [], []
     for alpha, beta, phi in _HOLT:
         level, slope, squares = y[0], trend, 0.0

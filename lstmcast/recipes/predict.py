@@ -22,6 +22,7 @@ from lstmcast.fit import device as devices
 from lstmcast.forecast.backtest import interval_columns, target_names
 from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.intervals import bounded, significant
+from lstmcast.forecast.paths import sample_paths
 from lstmcast.forecast.predict import Forecast, forecast, least_rows
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 
@@ -35,6 +36,7 @@ def predict(
     output: str = "forecasts.csv",
     horizon: int | None = None,
     levels: tuple[float, ...] | None = None,
+    samples: int = 0,
     as_of: str | None = None,
     future: str | None = None,
     format: Literal["csv", "jsonl"] = "csv",  # noqa: A002  # the flag's name
@@ -46,13 +48,15 @@ def predict(
 ) -> Outcome:
     """Forecast with the model in the folder ``model``; without ``sources``, from the files it was trained on.
 
+    ``samples`` paths are added as columns: what may come, with the dependence between the steps kept.
+
     Exit code 6 if some series could not be forecast by the network. Raises ``ModelError``, ``DataError``,
     ``UsageError`` for a horizon or levels the model was not trained for, ``TooShortError`` if no series, or with
     ``on_error="fail"`` any series, is too short.
     """
     devices.use_threads(threads)
     trained = load(model)
-    wish = _wish(trained, horizon, levels)
+    wish = _wish(trained, horizon, levels, samples)
     read_from = sources or list(trained.sources)
     if not sources and STDOUT in trained.sources:
         raise UsageError("the model was trained from standard input", remedy="name the data: lstmcast predict DATA")
@@ -65,7 +69,7 @@ def predict(
     strict = on_error == "fail" or panel.schema.short == "error"
     if failed and (strict or ahead.status.count("skipped") == len(panel.ids)):
         raise _too_short(trained, panel, failed)
-    table = _table(panel, ahead, wish, trained.calibration["width_factors"])
+    table = _table(panel, ahead, wish, trained, samples)
     write_table(table, output, format=format)
     facts = _facts(trained, reading, panel, ahead, output) | {"horizon": wish.horizon}
     if output != STDOUT:
@@ -76,7 +80,7 @@ def predict(
     return Outcome(code=6 if failed else 0, facts=facts, lines=_lines(facts, output))
 
 
-def _wish(trained: Model, horizon: int | None, levels: tuple[float, ...] | None) -> NetworkSettings:
+def _wish(trained: Model, horizon: int | None, levels: tuple[float, ...] | None, samples: int) -> NetworkSettings:
     settings = trained.settings.network
     most = trained.architecture.horizon
     if horizon is not None and horizon > most:
@@ -88,6 +92,11 @@ def _wish(trained: Model, horizon: int | None, levels: tuple[float, ...] | None)
         raise UsageError(
             f"a model trained with loss {trained.architecture.loss!r} knows no intervals",
             remedy="train with --loss quantile, or leave out --levels",
+        )
+    if samples and trained.architecture.loss != "quantile":
+        raise UsageError(
+            f"a model trained with loss {trained.architecture.loss!r} knows no distribution to draw samples from",
+            remedy="train with --loss quantile, or leave out --samples",
         )
     return settings.model_copy(update={"horizon": horizon or most, "levels": levels or settings.levels})
 
@@ -124,14 +133,14 @@ def _lacks_future(panel: Panel, horizon: int) -> NDArray[np.bool_]:
     return lacking
 
 
-def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings, factors: list[list[float]]) -> pd.DataFrame:
+def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings, trained: Model, samples: int) -> pd.DataFrame:
     horizon = wish.horizon or 1
     kept = np.array([status != "skipped" for status in ahead.status])
-    vouched = corrected(ahead.quantiles[kept, :horizon], ahead.levels, np.array(factors))
-    columns = {
-        name: significant(values, panel.shift[kept, None])
-        for name, values in interval_columns(bounded(vouched, wish), ahead.levels, wish).items()
-    }
+    vouched = corrected(ahead.quantiles[kept, :horizon], ahead.levels, np.array(trained.calibration["width_factors"]))
+    columns = interval_columns(bounded(vouched, wish), ahead.levels, wish)
+    if samples:
+        columns |= _sampled(vouched, ahead.levels, wish, trained, samples)
+    columns = {name: significant(values, panel.shift[kept, None]) for name, values in columns.items()}
     names, clock = target_names(panel), panel.schema.clock
     ids, cutoff = np.array(panel.ids, dtype=object)[kept], np.array(clock.format(ahead.cutoff[kept]), dtype=object)
     times = np.array(clock.format(ahead.times[kept, :horizon].reshape(-1)), dtype=object).reshape(-1, horizon)
@@ -148,6 +157,15 @@ def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings, factors: list[l
     flat = {name: array.transpose(0, 2, 1).reshape(-1) for name, array in columns.items()}
     status = np.repeat(np.array(ahead.status, dtype=object)[kept], each)
     return pd.DataFrame(keys | flat | {"status": status})
+
+
+def _sampled(
+    quantiles: NDArray[np.float64], levels: tuple[float, ...], wish: NetworkSettings, trained: Model, samples: int
+) -> dict[str, NDArray[np.float64]]:
+    """One column (N, H, D) per path."""
+    joined = np.array(trained.calibration["dependence"])
+    paths = sample_paths(quantiles, levels, joined, number=samples, seed=trained.settings.training.seed)
+    return {f"sample-{k + 1}": bounded(paths[:, k], wish) for k in range(samples)}
 
 
 def _facts(trained: Model, reading: Reading, panel: Panel, ahead: Forecast, output: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from lstmcast.fit.learn import HISTORY_COLUMNS, Learned, learn
 from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast.backtest import backtest_frame
 from lstmcast.forecast.conformal import cross_corrected
+from lstmcast.forecast.paths import dependence
 from lstmcast.forecast.predict import forecast
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
 from lstmcast.net.ensemble import Ensemble
@@ -69,7 +70,12 @@ def train(
     )
     verdict = _verdict(learned, panel)
     facts = _plan_facts(panel, plan) | {"verdict": verdict.facts(), "threads": threads, "steps": learned.steps}
-    calibration = {"coverage": verdict.coverage(), "width_factors": learned.factors.tolist()}
+    levels = plan.architecture.quantiles
+    calibration = {
+        "coverage": verdict.coverage(),
+        "width_factors": learned.factors.tolist(),
+        "dependence": dependence(learned.held, learned.actual, levels).round(4).tolist(),
+    }
     record = _record(sources, reading, learned, facts, calibration)
     saved = save(
         record,

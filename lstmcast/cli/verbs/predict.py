@@ -23,6 +23,10 @@ def predict(
     model: ModelFolder = MODEL_FOLDER,
     output: Output = "forecasts.csv",
     form: Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="Form of the output.")] = "csv",
+    samples: Annotated[
+        int,
+        typer.Option(min=0, max=10_000, help="Paths to add, one column each: steps depend on each other.", metavar="N"),
+    ] = 0,
     as_of: Annotated[str | None, typer.Option(help="Forecast as if the data ended here.", metavar="TIME")] = None,
     future: Annotated[
         str | None, typer.Option(help="Rows of the covariates known ahead of time.", metavar="FILE")
@@ -45,6 +49,7 @@ def predict(
         output=output,
         horizon=flags.network.horizon,
         levels=call.chosen(flags.network, "levels"),
+        samples=samples,
         as_of=as_of,
         future=future,
         format=form,

@@ -1,0 +1,79 @@
+"""Paths: samples of what may come that keep the dependence between the steps of the horizon.
+
+Intervals speak of one step at a time. Whoever adds steps up, or asks for the highest of them, needs whole paths: errors
+of neighbouring steps go together, so that a sum is more uncertain than independent steps would have it. Held-out
+windows say how much they go together; a Gaussian copula with these correlations joins the quantiles of the steps.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmcast.forecast.intervals import at_levels
+
+Floats = NDArray[np.float64]
+
+_DOUBT = 10  # windows at which their correlations are believed by half
+_USUAL = 0.9  # correlation of neighbouring steps where nothing is known
+_LEVELS = np.concatenate([[0.002, 0.005], np.linspace(0.01, 0.99, 99), [0.995, 0.998]])
+_SCORES = np.array([NormalDist().inv_cdf(level) for level in _LEVELS])
+
+
+def dependence(quantiles: Floats, actual: Floats, trained: tuple[float, ...]) -> Floats:
+    """Correlation (H,) between the errors of steps k apart, for k from 0, in normal scores.
+
+    ``quantiles`` (V, H, D, Q) at the ``trained`` levels and ``actual`` (V, H, D), NaN where not observed, of V held-out
+    windows. With few windows it is drawn towards a usual decay.
+    """
+    horizon = actual.shape[1]
+    usual = _USUAL ** np.arange(horizon)
+    score = _normal_scores(quantiles, actual, trained)
+    seen = np.isfinite(score)
+    score = np.where(seen, score, 0.0)
+    found = np.empty(horizon)
+    for lag in range(horizon):
+        pairs = int((seen[:, lag:] & seen[:, : horizon - lag]).sum())
+        found[lag] = (score[:, lag:] * score[:, : horizon - lag]).sum() / max(pairs, 1)
+    found = np.clip(found / found[0], -1.0, 1.0) if found[0] > 0 else usual
+    belief = len(actual) / (len(actual) + _DOUBT)
+    joined: Floats = belief * found + (1 - belief) * usual
+    return joined
+
+
+def sample_paths(
+    quantiles: Floats, trained: tuple[float, ...], correlation: Floats, *, number: int, seed: int
+) -> Floats:
+    """``number`` S paths (N, S, H, D) through quantiles (N, H, D, Q) at the ``trained`` levels.
+
+    Each step by itself is distributed as its quantiles say; NaN where they are.
+    """
+    series, horizon, targets, _ = quantiles.shape
+    lag = np.abs(np.arange(horizon)[:, None] - np.arange(horizon))
+    values, vectors = np.linalg.eigh(correlation[:horizon][lag])
+    root = vectors * np.sqrt(values.clip(min=0))
+    root /= np.sqrt((root**2).sum(axis=1, keepdims=True)).clip(min=1e-12)
+    grid = at_levels(quantiles, trained, _LEVELS)  # (N, H, D, G)
+    generator = np.random.default_rng(seed)
+    out = np.empty((series, number, horizon, targets))
+    for n in range(series):
+        score = generator.standard_normal((number, targets, horizon)) @ root.T
+        for d in range(targets):
+            for h in range(horizon):
+                out[n, :, h, d] = np.interp(score[:, d, h], _SCORES, grid[n, h, d])
+    return out
+
+
+def _normal_scores(quantiles: Floats, actual: Floats, trained: tuple[float, ...]) -> Floats:
+    """The normal score of each actual (V, H, D) under its own quantiles; NaN where not observed."""
+    grid = at_levels(quantiles, trained, _LEVELS)
+    below = (grid <= actual[..., None]).sum(axis=-1)
+    left = np.clip(below - 1, 0, len(_LEVELS) - 2)
+    low = np.take_along_axis(grid, left[..., None], -1)[..., 0]
+    high = np.take_along_axis(grid, left[..., None] + 1, -1)[..., 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.clip((actual - low) / (high - low), 0.0, 1.0)
+    score = _SCORES[left] + np.nan_to_num(share, nan=0.5) * (_SCORES[left + 1] - _SCORES[left])
+    return np.where(np.isfinite(actual), score, np.nan)
