@@ -1,8 +1,8 @@
 """Classical statistics of many histories at once: equal to plain loops, and blind to padding and to the future."""
 
-from __future__ from itertools import pairwise
+from __future__ import annotations
 
-import annotations
+from itertools import pairwise
 
 import math
 

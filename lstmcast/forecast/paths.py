@@ -37,10 +37,9 @@ def dependence(quantiles: Floats, actual: Floats, trained: tuple[float, ...]) ->
     for lag in range(horizon):
         pairs = int((seen[:, lag:] & seen[:, : horizon - lag]).sum())
         found[lag] = (score[:, lag:] * score[:, : horizon - lag]).sum() / max(pairs, 1)
-    found = np.clip(found / found[0], -1.0, 1.0) if found[0] > 0 else usual
-    belief = len(actual) / (len(actual) + _DOUBT)
-    joined: Floats = belief * found + (1 - belief) * usual
-    return joined
+    belief = len(actual) / (len(actual) + _DOUBT) if found[0] > 0 else 0.0
+    share = np.clip(found / max(found[0], 1e-12), -1.0, 1.0)
+    return np.asarray(belief * share + (1 - belief) * usual, dtype=np.float64)
 
 
 def sample_paths(
