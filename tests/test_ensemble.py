@@ -50,7 +50,7 @@ def test_a_network_with_a_statistical_base_begins_at_the_mean_of_its_methods():
     forecaster = network()
     context, observed, *rest = inputs()
     prediction = forecaster(context, observed, *rest)
-    frame = forecaster._framed(context, observed, None)
+    frame = forecaster._framed(context, observed, None, None)
     mean = frame.classical.mean(-1)
     median = forecaster.head.quantiles(prediction.raw, prediction.base)[..., 1]
     torch.testing.assert_close(median, mean, rtol=0, atol=0.1)
@@ -61,7 +61,7 @@ def test_without_correction_the_forecast_lies_among_the_methods():
     forecaster = network(replace(SHORT, correction=False), seed=3)
     torch.nn.init.normal_(forecaster.decoder.write.weight, generator=torch.Generator().manual_seed(1))
     arguments = inputs()
-    frame = forecaster._framed(*arguments[:2], None)
+    frame = forecaster._framed(*arguments[:2], None, None)
     prediction = forecaster(*arguments)
     median = forecaster.head.quantiles(prediction.raw, prediction.base)[..., 1]
     assert (median >= frame.classical.amin(-1) - 1e-9).all()

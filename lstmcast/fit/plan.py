@@ -110,11 +110,11 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
     if faults:
         raise UsageError("\n".join(faults), remedy="change one of the options named")
     folds = _folds(facts, architecture) if hold_out or settings.training.early_stop else 0
-    parts = _split(panel, architecture, way, folds)
+    parts = _split(panel, architecture, way, folds, facts.longest)
     if parts.windows == 0:
-        raise _too_short(panel, architecture, _minimum(architecture, way))
+        raise _too_short(panel, architecture, _minimum(architecture, way, facts.longest))
     if panel.schema.short == "error":
-        _refuse_short(panel, parts, _minimum(architecture, way) + architecture.horizon)
+        _refuse_short(panel, parts, _minimum(architecture, way, facts.longest) + architecture.horizon)
     training = _training(settings, architecture, way, parts, book)
     members = [
         Member(shape, training.model_copy(update={"seed": (training.seed + 1_000_003 * k) % 2**31}))
@@ -148,15 +148,15 @@ def _recent(season: int) -> int:
     return 60 if season == 1 else season * max(6, 48 // season)
 
 
-def _minimum(shape: Architecture, way: Regime) -> int:
-    """Rows of history that a training window needs."""
+def _minimum(shape: Architecture, way: Regime, longest: int) -> int:
+    """Rows of history that a training window needs; fewer where the ``longest`` series has no more."""
     if way == "short":
-        return max(5, 2 * shape.season)
+        return min(max(5, 2 * shape.season), max(2, longest - shape.horizon))
     return 1 if shape.stateful else min(shape.patch + 1, shape.context)
 
 
-def _split(panel: Panel, shape: Architecture, way: Regime, folds: int) -> Split:
-    minimum = _minimum(shape, way)
+def _split(panel: Panel, shape: Architecture, way: Regime, folds: int, longest: int) -> Split:
+    minimum = _minimum(shape, way, longest)
     if way != "short":
         return split(panel, context=shape.context, horizon=shape.horizon, folds=folds, minimum=minimum)
     recent = _recent(shape.season)

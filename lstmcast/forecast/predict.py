@@ -47,6 +47,7 @@ class Network(Protocol):
     ) -> tuple[Any, State]: ...
 
 
+_ROWS_OF_STATISTICS = 3  # from which classical methods have a trend to go by
 _WINDOWS = 512  # per forward pass: bounds memory, fixed so that equal input gives equal bytes
 _LANES, _ROWS = 64, 256  # of a stream
 
@@ -109,7 +110,9 @@ def forecast(
 def least_rows(network: Network, short: str) -> int:
     """Observed rows a series needs at its end to be forecast by the network, under the policy ``short``."""
     shape = network.architecture
-    return shape.context if short in {"naive", "skip"} else min(shape.patch + 1, shape.context)
+    if short in {"naive", "skip"}:
+        return shape.context
+    return _ROWS_OF_STATISTICS if shape.base == "statistical" else min(shape.patch + 1, shape.context)
 
 
 def _last_values(panel: Panel) -> NDArray[np.float64]:
