@@ -16,6 +16,8 @@ class QuantileHead:
     absolute error.
     """
 
+    probabilistic = True
+
     def __init__(self, quantiles: tuple[float, ...]) -> None:
         self.levels = quantiles
         self.width = len(quantiles)
