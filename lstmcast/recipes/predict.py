@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lstmcast import __version__
 from lstmcast.artifact import Model, load
 from lstmcast.config import NetworkSettings, ReaderSettings
+from lstmcast.data.calendar_features import extended
 from lstmcast.data.excerpt import until
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
@@ -58,6 +59,7 @@ def predict(
         raise UsageError("the model was trained from standard input", remedy="name the data: lstmcast predict DATA")
     reading = read(read_from, reader, schema=trained.schema, future=future, on_progress=on_progress)
     panel = reading.panel if as_of is None else until(reading.panel, _cutoff(reading.panel, as_of))
+    panel = extended(panel, trained.architecture.horizon)
     lacking = _lacks_future(panel, wish.horizon or 1)
     network = trained.forecaster.to(devices.choose(device))
     ahead = forecast(network, panel, fallback=on_error == "naive", excluded=lacking)
