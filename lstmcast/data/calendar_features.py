@@ -115,9 +115,9 @@ def _phase(name: str, wall: Times) -> NDArray[np.float64]:
     """Share of its cycle that has passed at each wall-clock time, in [0, 1)."""
     day = np.floor_divide(wall, DAY)
     if name == "hour":
-        return np.mod(wall, DAY) / DAY
+        return np.asarray(np.mod(wall, DAY) / DAY, dtype=np.float64)
     if name == "weekday":
-        return np.mod(day + 3, 7) / 7  # 1970-01-01 was a Thursday
+        return np.asarray(np.mod(day + 3, 7) / 7, dtype=np.float64)  # 1970-01-01 was a Thursday
     date = day.astype("datetime64[D]")
     month = date.astype("datetime64[M]")
     first, following = month.astype("datetime64[D]"), (month + 1).astype("datetime64[D]")
