@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from lstmcast.errors import UsageError
 
@@ -37,6 +46,16 @@ def _member(value: str, info: ValidationInfo) -> str:
 
 FamilyName = Annotated[str, AfterValidator(_member)]
 Levels = Annotated[tuple[Annotated[float, Field(gt=0, lt=100)], ...], Field(min_length=1)]
+
+
+def _listed(value: Any) -> Any:
+    """``auto`` and ``hour,weekday`` as lists; ``none`` as an empty one."""
+    if isinstance(value, str):
+        return [] if value == "none" else [part.strip() for part in value.split(",")]
+    return value
+
+
+Calendar = Annotated[tuple[Literal["auto", "hour", "weekday", "monthday", "month"], ...], BeforeValidator(_listed)]
 
 
 class ReaderSettings(Frozen):
@@ -67,6 +86,13 @@ class ReaderSettings(Frozen):
     short: Literal["pad", "skip", "naive", "error"] = Field("pad", description="what to do with too short series")
     past: tuple[str, ...] | None = Field(None, description="covariates known only up to now (default: other columns)")
     future: tuple[str, ...] = Field((), description="covariates known ahead of time")
+    calendar: Calendar = Field(
+        (),
+        description="calendar covariates: hour, weekday, monthday, month; auto: those with two cycles in the data",
+    )
+    holidays: str | None = Field(
+        None, description="country (DE) or part of one (DE-BY) whose public holidays are covariates"
+    )
 
 
 class NetworkSettings(Frozen):

@@ -41,7 +41,7 @@ DATA = (
     "frame numbers rows journey column_names",
     "time_column id_column panel",
     "columns",
-    "table excerpt survey",
+    "table excerpt survey calendar_features",
     "reader",
     "windows writer",
 )

@@ -117,6 +117,10 @@ READER = Panel(
         Flag("reader.short", "--short", "What to do with too short series.", "pad|skip|naive|error"),
         Flag("reader.past", "--past", "Covariate known only up to now; repeatable.", "COLUMN", list[str]),
         Flag("reader.future", "--future", "Covariate known ahead of time; repeatable.", "COLUMN", list[str]),
+        Flag(
+            "reader.calendar", "--calendar", "Calendar covariates; auto: those that fit.", "auto|none|hour,weekday,..."
+        ),
+        Flag("reader.holidays", "--holidays", "Public holidays of this place: DE, US, DE-BY.", "COUNTRY"),
     ),
 )
 

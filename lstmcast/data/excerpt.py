@@ -45,7 +45,7 @@ def until(panel: Panel, time: int) -> Panel:
 
     Covariates known ahead stay; those known only up to now are hidden. Raises ``UsageError`` if nothing is left.
     """
-    then = excerpt(panel, panel.offsets[:-1], _row_after(panel, time), keep_future=bool(panel.schema.future))
+    then = excerpt(panel, panel.offsets[:-1], _row_after(panel, time), keep_future=bool(panel.schema.known_ahead))
     if not then.ids:
         raise UsageError(
             f"there is no row at or before {panel.schema.clock.format(np.array([time]))[0]}",

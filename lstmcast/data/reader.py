@@ -14,6 +14,7 @@ import pandas as pd
 from lstmcast.config import ReaderSettings
 from lstmcast.data import columns, survey
 from lstmcast.data.calendar import Frequency, Times, infer
+from lstmcast.data.calendar_features import add_calendar
 from lstmcast.data.clock import Clock
 from lstmcast.data.clock_inference import infer_clock
 from lstmcast.data.columns import Roles
@@ -148,6 +149,7 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Times, tupl
     journey.findings += found
     journey.stop_on_errors()
     panel, place = _laid(_unpivoted(kept, roles) if schema.wide else kept, schema, journey)
+    panel = add_calendar(panel, journey)
     width = len(roles.targets) if schema.wide else 1
     if schema.wide:
         ids, codes = roles.targets, np.tile(np.arange(width), len(times))

@@ -10,6 +10,9 @@ from lstmcast.data.clock import Clock
 from lstmcast.data.dialect import Dialect
 from lstmcast.errors import UsageError
 
+FEATURES: tuple[Literal["hour", "weekday", "monthday", "month"], ...] = ("hour", "weekday", "monthday", "month")
+"""What a calendar says of a time, the fastest first."""
+
 
 class Schema(Frozen):
     """Columns and their roles, the file's dialect, its clock and its frequency.
@@ -17,7 +20,8 @@ class Schema(Frozen):
     ``time_col`` is None where rows are numbered in the order of the file. ``id_col`` is None for a file without an id
     column (one series named after the file) and for wide files, where every target column is a series of its own. A
     long file has one or more ``targets``; their order is the D axis.
-    ``past`` and ``future`` name the covariates; together, in this order, they are the K axis of ``Panel.covariates``.
+    ``past`` and ``future`` name the covariates in the file, ``calendar`` and ``holidays`` what is ``derived`` from the
+    time of a row; ``past + future + derived`` is the K axis of ``Panel.covariates``.
     """
 
     time_col: str | None = None
@@ -33,6 +37,19 @@ class Schema(Frozen):
     max_gap: int
     duplicates: Literal["error", "sum", "mean", "first", "last"] = "error"
     short: Literal["pad", "skip", "naive", "error"] = "pad"
+    calendar: tuple[Literal["hour", "weekday", "monthday", "month"], ...] = ()
+    holidays: str | None = None
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Names of the covariates that come from the time of a row rather than from the file."""
+        waves = tuple(f"{name}:{wave}" for name in self.calendar for wave in ("sin", "cos"))
+        return waves + (("holiday", "holiday:eve", "holiday:after") if self.holidays else ())
+
+    @property
+    def known_ahead(self) -> tuple[str, ...]:
+        """The covariates known over the horizon: the file's own, then the derived ones."""
+        return self.future + self.derived
 
 
 def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
@@ -59,12 +76,18 @@ def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
         "short": schema.short,
         "past": schema.past,
         "future": schema.future,
+        "calendar": schema.calendar,
+        "holidays": schema.holidays,
     }
     # the encoding is left out: it belongs to the file of the day and does not change what is read
     for key in sorted(settings.model_fields_set - {"encoding"}):
         asked = getattr(settings, key)
         if key == "freq" and asked is not None:
             asked = Frequency.from_alias(asked).name
+        if key == "calendar" and asked == ("auto",):
+            continue  # what was found then is what is meant now
+        if key == "calendar":
+            asked = tuple(name for name in FEATURES if name in asked)
         if asked not in (None, (), stored[key]):
             raise UsageError(
                 f"reader.{key} is {asked!r}, but the model was trained on data read with {stored[key]!r}",

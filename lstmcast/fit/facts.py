@@ -44,9 +44,9 @@ class Facts:
 def measure(panel: Panel) -> Facts:
     """Measure ``panel``; costs a fraction of a second whatever its size."""
     lengths = np.bincount(panel.series, weights=panel.ends - panel.offsets[:-1], minlength=len(panel.ids))
-    tails = list(_tails(panel))
-    seasons, strength = _find_seasons(tails, panel.schema.frequency.seasons())
-    lowest = min((float(tail.min()) for tail in tails), default=0.0)
+    ends = list(tails(panel))
+    seasons, strength = _find_seasons(ends, panel.schema.frequency.seasons())
+    lowest = min((float(tail.min()) for tail in ends), default=0.0)
     if panel.shift.any():  # the network sees values less their shift: no transform of the level applies
         lowest = -1.0
     if lowest >= 0:  # the sample says so: now make sure
@@ -60,12 +60,12 @@ def measure(panel: Panel) -> Facts:
         strength=strength,
         positive=lowest > 0,
         nonnegative=lowest >= 0,
-        away_from_zero=float(np.mean([tail.min() > 0.01 * np.median(tail) for tail in tails] or [False])) >= 0.95,
-        skewed=float(np.mean([_is_skewed(tail) for tail in tails] or [False])) >= 0.5,
+        away_from_zero=float(np.mean([tail.min() > 0.01 * np.median(tail) for tail in ends] or [False])) >= 0.95,
+        skewed=float(np.mean([_is_skewed(tail) for tail in ends] or [False])) >= 0.5,
     )
 
 
-def _tails(panel: Panel) -> list[NDArray[np.float64]]:
+def tails(panel: Panel) -> list[NDArray[np.float64]]:
     """The last rows of up to 200 series (each target), absent rows filled by interpolation."""
     chosen = np.unique(np.linspace(0, len(panel.ids) - 1, _SAMPLE).astype(int))
     tails = []

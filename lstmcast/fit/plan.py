@@ -12,11 +12,13 @@ from lstmcast.config import Settings, TrainingSettings
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Split, split
 from lstmcast.errors import TooShortError, UsageError
-from lstmcast.fit.facts import Facts, measure
+from lstmcast.fit.facts import Facts, measure, tails
 from lstmcast.fit.members import differences
 from lstmcast.fit.rules import Regime, hidden, network_rules, regime, transform
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.forecaster import architecture_faults
+from lstmcast.net.heads import is_probabilistic
+from lstmcast.net.transforms.boxcox import guerrero
 
 _GRID = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
 _DERIVED = (
@@ -105,8 +107,12 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
     book.settle("members", settings.training.members, len(shapes), "networks that differ err differently")
     architecture = shapes[0]
     faults = list(dict.fromkeys(fault for shape in shapes for fault in architecture_faults(shape)))
-    if architecture.loss != "quantile" and "levels" in settings.network.model_fields_set:
+    if not is_probabilistic(architecture.loss) and "levels" in settings.network.model_fields_set:
         faults.append(f"loss {architecture.loss!r} forecasts one number and knows no levels; use loss quantile")
+    if architecture.loss == "negative_binomial" and not facts.nonnegative:
+        faults.append("loss 'negative_binomial' counts, and there are negative values; use loss quantile")
+    if architecture.loss == "smape_mase" and panel.shift.any():
+        faults.append("loss 'smape_mase' needs the level of the values, which dwarfs their spread; use loss quantile")
     if faults:
         raise UsageError("\n".join(faults), remedy="change one of the options named")
     folds = _folds(facts, architecture) if hold_out or settings.training.early_stop else 0
@@ -202,7 +208,7 @@ def _architecture(
         horizon=horizon,
         targets=panel.values.shape[1],
         past=len(schema.past),
-        future=len(schema.future),
+        future=len(schema.known_ahead),
         cell=wish.cell,
         layers=wish.layers,
         bidirectional=wish.bidirectional,
@@ -213,13 +219,14 @@ def _architecture(
         loss=wish.loss,
         quantiles=_quantiles(settings),
         stateful=settings.training.stateful,
+        transform_parameter=guerrero(tails(panel), season=season) if chosen["transform"] == "boxcox" else 0.0,
         **chosen,
     )
 
 
 def _quantiles(settings: Settings) -> tuple[float, ...]:
-    """The grid every quantile network learns, with the ends of the intervals asked for; a point loss has the median."""
-    if settings.network.loss != "quantile":
+    """The grid every quantile network learns, with the ends of the intervals asked for; a loss without a distribution has the median."""
+    if not is_probabilistic(settings.network.loss):
         return (0.5,)
     ends = [
         level for percent in settings.network.levels for level in ((1 - percent / 100) / 2, (1 + percent / 100) / 2)

@@ -33,6 +33,7 @@ class Architecture:
     dropout: float = 0.1
     patch: int = 1
     transform: str = "none"
+    transform_parameter: float = 0.0
     normaliser: str = "last"
     spread: str = "deviation"
     base: str = "none"

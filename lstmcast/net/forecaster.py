@@ -25,7 +25,7 @@ from lstmcast.net.decoder import DECODERS
 from lstmcast.net.embed import Embed
 from lstmcast.net.encoding import Encoding
 from lstmcast.net.framing import LARGEST, Frame, normalised, plain, summarised, transformed
-from lstmcast.net.heads import LOSSES, Head
+from lstmcast.net.heads import LOSSES, Head, UnitHead, Units
 from lstmcast.net.normalise import NORMALISERS, Normaliser, StreamingNormaliser
 from lstmcast.net.refusals import architecture_faults
 from lstmcast.net.relative import relative_loss
@@ -70,7 +70,7 @@ class Forecaster(nn.Module):
         if faults := architecture_faults(architecture):
             raise UsageError("\n".join(faults), remedy="`lstmcast train --help` shows the flag of each setting")
         a = self.architecture = architecture
-        self.transform: Transform = TRANSFORMS.load(a.transform)()
+        self.transform: Transform = TRANSFORMS.load(a.transform)(a.transform_parameter)
         self.normaliser: Normaliser = NORMALISERS.load(a.normaliser)(context=a.context, seasons=a.seasons)
         self.base: Base = BASES.load(a.base)(horizon=a.horizon, seasons=a.seasons)
         self.head: Head = LOSSES.load(a.loss)(a.quantiles)
@@ -147,7 +147,9 @@ class Forecaster(nn.Module):
         centre = candidates.mean(-1)
         straight = 0.0 if self.highway is None else self.highway(z.transpose(1, 2)).transpose(1, 2)
         ahead = self._standardised_ahead(future)
-        raw = self._write(self.stack.last(outputs), state, embedded[:, -1], ahead, centre + straight, frame.facts)
+        head = self._head(frame.location, frame.scale)
+        last = self.stack.last(outputs)
+        raw = self._write(last, state, embedded[:, -1], ahead, centre + straight, head, frame.facts)
         if self.base.methods > 1:
             raw, gate = torch.split(raw, [self.head.width, self.base.methods], -1)
             centre = (candidates * torch.softmax(gate, -1)).sum(-1)
@@ -183,14 +185,14 @@ class Forecaster(nn.Module):
         observed = observed & (p.scale > masked.TINY)
         if self.architecture.error == "relative":
             return relative_loss(self._quantiles(p, 0.0), self.architecture.quantiles, target, observed, p.ruler)
-        return self.head.loss(p.raw, p.base, (y - p.location) / p.scale, observed)
+        return self._head(p.location, p.scale).loss(p.raw, p.base, (y - p.location) / p.scale, observed)
 
     def quantiles(self, prediction: Prediction) -> Tensor:
         """Quantiles (B, H, D, Q) in the user's units, ascending along Q. Point losses have Q = 1."""
         return self._quantiles(prediction, self.architecture.blend)
 
     def _quantiles(self, p: Prediction, blend: float) -> Tensor:
-        z = self.head.quantiles(p.raw, p.base)
+        z = self._head(p.location, p.scale).quantiles(p.raw, p.base)
         if blend:
             z = z + blend * (p.anchor - z[..., self.head.median]).unsqueeze(-1)
         x = self.transform.inverse(p.scale.unsqueeze(-1) * z + p.location.unsqueeze(-1))
@@ -219,7 +221,10 @@ class Forecaster(nn.Module):
         ahead = ahead.unfold(1, self.architecture.horizon, 1)[:, 1:].transpose(2, 3)  # (B, T, H, Kf)
         centre = embedded.new_zeros(lanes * rows, self.architecture.horizon, self.architecture.targets)
         origins = tuple(part.flatten(0, 1) for part in states)
-        raw = self._write(outputs.flatten(0, 1), origins, embedded.flatten(0, 1), ahead.flatten(0, 1), centre, None)
+        head = self._head(*(part.flatten(0, 1).unsqueeze(1) for part in (location, scale)))
+        raw = self._write(
+            outputs.flatten(0, 1), origins, embedded.flatten(0, 1), ahead.flatten(0, 1), centre, head, None
+        )
         one = centre.new_ones(1, 1, 1)
         prediction = Prediction(
             torch.unflatten(raw, 0, (lanes, rows)),
@@ -253,9 +258,16 @@ class Forecaster(nn.Module):
         return self.embed(z, observed, known), location, scale, running, state[-recurrent:]
 
     def _write(
-        self, outputs: Tensor, state: State, newest: Tensor, ahead: Tensor, centre: Tensor, facts: Tensor | None
+        self,
+        outputs: Tensor,
+        state: State,
+        newest: Tensor,
+        ahead: Tensor,
+        centre: Tensor,
+        head: Head,
+        facts: Tensor | None,
     ) -> Tensor:
-        """Decode: ahead (B, H, Kf) standardised, centre (B, H, D) -> raw (B, H, D, width)."""
+        """Decode: ahead (B, H, Kf) standardised, centre (B, H, D) -> raw (B, H, D, width). ``head`` reads in units."""
         a = self.architecture
         spare = -a.horizon % a.patch
         ahead = F.pad(ahead, (0, 0, 0, spare))
@@ -265,13 +277,19 @@ class Forecaster(nn.Module):
         def feedback(raw: Tensor, j: int) -> Tensor:
             rows = slice(j * a.patch, (j + 1) * a.patch)
             written = torch.unflatten(raw, -1, (a.patch, a.targets, self.width))
-            median = self.head.quantiles(written, centre[:, rows])[..., self.head.median]
+            median = head.quantiles(written, centre[:, rows])[..., self.head.median]
             embedded: Tensor = self.embed(median.clamp(-LARGEST, LARGEST), observed, unknown[:, rows])[:, 0]
             return embedded
 
         folded = ahead.reshape(len(ahead), ahead.shape[1] // a.patch, a.patch * a.future)
         raw: Tensor = self.decoder(Encoding(outputs, state, self.stack.step, newest, folded, facts, feedback))
         return raw.reshape(len(raw), a.horizon + spare, a.targets, self.width)[:, : a.horizon]
+
+    def _head(self, location: Tensor, scale: Tensor) -> Head:
+        """The head, told what its values stand for where it asks."""
+        if isinstance(self.head, UnitHead):
+            return self.head.in_units(Units(location, scale, self.transform))
+        return self.head
 
     def _standardised(self, covariates: Tensor) -> Tensor:
         return _standardised(covariates, self.covariate_mean, self.covariate_scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 TINY = 1e-12
 
@@ -48,3 +49,8 @@ def error(forecast: Tensor, target: Tensor, observed: Tensor) -> Tensor:
 def mean_of_all(x: Tensor, observed: Tensor) -> Tensor:
     """Mean over all observed entries of x, which is zero elsewhere: a scalar, 0 where nothing is observed."""
     return x.sum() / observed.sum().clamp(min=1)
+
+
+def positive(raw: Tensor) -> Tensor:
+    """A spread in normalised units from any number: softplus, never below a thousandth."""
+    return F.softplus(raw) + 1e-3

@@ -71,8 +71,12 @@ def _loss(a: Architecture) -> list[str]:
     levels = a.quantiles
     if 0.5 not in levels or list(levels) != sorted(set(levels)) or not all(0 < level < 1 for level in levels):
         faults.append(f"quantiles {levels} must ascend between 0 and 1 and include 0.5")
-    if a.loss in LOSSES and a.loss != "quantile" and levels != (0.5,):
+    if a.loss in LOSSES and levels != (0.5,) and not LOSSES.load(a.loss).probabilistic:
         faults.append(f"loss {a.loss!r} forecasts one number, not quantiles {levels}; use quantiles (0.5,)")
+    if a.loss == "negative_binomial" and a.transform == "log":
+        faults.append(
+            "loss 'negative_binomial' forecasts counts, and 0 has no logarithm; use transform 'log1p' or 'none'"
+        )
     if a.loss == "mse" and a.transform != "none":
         faults.append(
             f"loss 'mse' forecasts a mean, and the mean of {a.transform} values is not the {a.transform} of their "

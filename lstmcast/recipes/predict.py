@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lstmcast import __version__
 from lstmcast.artifact import Model, load
 from lstmcast.config import NetworkSettings, ReaderSettings
+from lstmcast.data.calendar_features import extended
 from lstmcast.data.excerpt import until
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
@@ -24,6 +25,7 @@ from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.intervals import bounded, significant
 from lstmcast.forecast.paths import sample_paths
 from lstmcast.forecast.predict import Forecast, forecast, least_rows
+from lstmcast.net.heads import is_probabilistic
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 
 _NOT_FORECAST = {"fallback", "skipped"}
@@ -62,6 +64,7 @@ def predict(
         raise UsageError("the model was trained from standard input", remedy="name the data: lstmcast predict DATA")
     reading = read(read_from, reader, schema=trained.schema, future=future, on_progress=on_progress)
     panel = reading.panel if as_of is None else until(reading.panel, _cutoff(reading.panel, as_of))
+    panel = extended(panel, trained.architecture.horizon)
     lacking = _lacks_future(panel, wish.horizon or 1)
     network = trained.forecaster.to(devices.choose(device))
     ahead = forecast(network, panel, fallback=on_error == "naive", excluded=lacking)
@@ -88,12 +91,12 @@ def _wish(trained: Model, horizon: int | None, levels: tuple[float, ...] | None,
             f"the model was trained to forecast {most} rows, not {horizon}",
             remedy=f"use --horizon {most} or less, or train again with --horizon {horizon}",
         )
-    if levels is not None and trained.architecture.loss != "quantile":
+    if levels is not None and not is_probabilistic(trained.architecture.loss):
         raise UsageError(
             f"a model trained with loss {trained.architecture.loss!r} knows no intervals",
             remedy="train with --loss quantile, or leave out --levels",
         )
-    if samples and trained.architecture.loss != "quantile":
+    if samples and not is_probabilistic(trained.architecture.loss):
         raise UsageError(
             f"a model trained with loss {trained.architecture.loss!r} knows no distribution to draw samples from",
             remedy="train with --loss quantile, or leave out --samples",

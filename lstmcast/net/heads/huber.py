@@ -16,6 +16,7 @@ class HuberHead:
 
     width = 1
     median = 0
+    probabilistic = False
 
     def __init__(self, quantiles: tuple[float, ...]) -> None:
         del quantiles

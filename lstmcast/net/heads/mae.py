@@ -12,6 +12,7 @@ class MAEHead:
 
     width = 1
     median = 0
+    probabilistic = False
 
     def __init__(self, quantiles: tuple[float, ...]) -> None:
         del quantiles

@@ -22,6 +22,8 @@ class QuantileHead:
     absolute error. The median counts as much as all other levels together: it is the forecast.
     """
 
+    probabilistic = True
+
     def __init__(self, quantiles: tuple[float, ...]) -> None:
         self.levels = quantiles
         self.width = len(quantiles)

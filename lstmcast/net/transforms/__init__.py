@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 
 class Transform(Protocol):
-    """A strictly increasing function and its inverse. NaN from ``forward`` means that the value has no image: it then
-    counts as not observed. ``inverse`` is finite for every finite input, however far a forecast extrapolates."""
+    """A strictly increasing function and its inverse, built as ``Transform(parameter)``; most ignore the parameter.
+
+    NaN from ``forward`` means that the value has no image: it then counts as not observed. ``inverse`` is finite for
+    every finite input, however far a forecast extrapolates.
+    """
 
     def forward(self, x: Tensor) -> Tensor: ...
 
@@ -26,5 +29,6 @@ TRANSFORMS = Family(
         "log": Member("lstmcast.net.transforms.log:Log", "logarithm, for positive values that grow in proportion"),
         "log1p": Member("lstmcast.net.transforms.log1p:Log1p", "log(1 + x), for counts"),
         "asinh": Member("lstmcast.net.transforms.asinh:Asinh", "inverse hyperbolic sine, for heavy tails with zeros"),
+        "boxcox": Member("lstmcast.net.transforms.boxcox:BoxCox", "a power between logarithm (0) and identity (1)"),
     },
 )

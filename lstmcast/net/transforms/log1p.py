@@ -11,6 +11,9 @@ LIMIT = 80.0  # e^80 is still a float32
 class Log1p:
     """g(x) = log(1 + x). Values of -1 and below have no image."""
 
+    def __init__(self, parameter: float = 0.0) -> None:
+        del parameter
+
     def forward(self, x: Tensor) -> Tensor:
         inside = x > -1
         return torch.where(inside, x, 0.0).log1p().where(inside, torch.nan)

@@ -8,6 +8,9 @@ from torch import Tensor
 class Identity:
     """g(x) = x."""
 
+    def __init__(self, parameter: float = 0.0) -> None:
+        del parameter
+
     def forward(self, x: Tensor) -> Tensor:
         return x
 
