@@ -262,8 +262,8 @@ def test_stateful_training_combines_only_with_what_a_carried_state_allows(make_p
 
 def test_too_little_history_is_refused_with_the_arithmetic(make_panel: MakePanel) -> None:
     panel = make_panel([range(6), range(7)])
-    with pytest.raises(TooShortError, match=r"history 5 \+ horizon 4 = 9 rows are needed; the longest, s1, has 7"):
-        make(panel, settings())
+    with pytest.raises(TooShortError, match=r"history 2 \+ horizon 6 = 8 rows are needed; the longest, s1, has 7"):
+        make(panel, settings({"horizon": 6}))
 
 
 def lagged(make_panel: MakePanel, *, lag: int, rows: int = 8000) -> Panel:

@@ -118,7 +118,10 @@ READER = Panel(
         Flag("reader.past", "--past", "Covariate known only up to now; repeatable.", "COLUMN", list[str]),
         Flag("reader.future", "--future", "Covariate known ahead of time; repeatable.", "COLUMN", list[str]),
         Flag(
-            "reader.calendar", "--calendar", "Calendar covariates; auto: those that fit.", "auto|none|hour,weekday,..."
+            "reader.calendar",
+            "--calendar",
+            "Calendar covariates, or several with commas; auto: those that fit.",
+            "auto|hour|weekday|monthday|month",
         ),
         Flag("reader.holidays", "--holidays", "Public holidays of this place: DE, US, DE-BY.", "COUNTRY"),
     ),

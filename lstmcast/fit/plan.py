@@ -225,7 +225,8 @@ def _architecture(
 
 
 def _quantiles(settings: Settings) -> tuple[float, ...]:
-    """The grid every quantile network learns, with the ends of the intervals asked for; a loss without a distribution has the median."""
+    """The grid every quantile network learns, with the ends of the intervals asked for; one without a
+    distribution has the median."""
     if not is_probabilistic(settings.network.loss):
         return (0.5,)
     ends = [
