@@ -8,12 +8,14 @@ its rows at once. Gradients of gradients take the readable road instead.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from lstmcast.net.rules import Frame, Rule, Upstream
+from lstmcast.net.rules import Advance, Frame, Rule, Upstream
 
 CHUNK_BYTES, CHUNK_ROWS = 1 << 20, 512
 """Gradients of the sums are kept for about so much at a time: in cache, and enough rows for an efficient product."""
@@ -77,6 +79,22 @@ def run(course: Course, given: Given, parameters: tuple[Tensor, ...], state: tup
     return outputs
 
 
+def product(a: Tensor, b: Tensor, out: Tensor) -> None:
+    """a @ b into ``out``, which is contiguous. On a CPU numpy's library multiplies: it is the faster one on the
+    processors that torch's was not written for, and costs less to call."""
+    if out.device.type == "cpu":
+        np.dot(a.detach().numpy(), b.detach().numpy(), out=out.numpy())
+    else:
+        torch.mm(a, b, out=out)
+
+
+def _bound(buffer: Tensor) -> tuple[Callable[..., Any], Callable[[Tensor], Any], Any]:
+    """A product ``dot(a, b, out=c)``, what makes its operands of tensors, and ``buffer`` step by step."""
+    if buffer.device.type == "cpu":
+        return np.dot, lambda tensor: tensor.detach().numpy(), list(buffer.detach().numpy())
+    return torch.mm, lambda tensor: tensor, buffer.unbind(0)
+
+
 def _steps(given: Given) -> int:
     sequence = given.x if given.x is not None else given.added
     return 0 if sequence is None else len(sequence)
@@ -132,6 +150,8 @@ class _Journey:
         self.last_length = self.steps - (self.steps - 1) // self.segment * self.segment
         self.keep = course.keep or (None,) * len(state)
         self.modulated, self.masked = given.modulator is not None, course.mask is not None
+        self.rewritten = self.modulated or self.masked or course.crossed
+        self.plain = not self.rewritten and all(keep is None for keep in self.keep)
 
     def empty(self, *shape: int) -> Tensor:
         return self.given.weight.new_empty(*shape)
@@ -210,14 +230,19 @@ class _Journey:
         new_h = kept.fresh[0][:n] if self.keep[0] is not None else written
         frame = self._frame(kept, a, e, kept.middle[:n] if kept.middle is not None else new_h, offset=a)
         advance = self.course.rule.forward(frame)
-        rows, gates = kept.rows[a:e].unbind(0), kept.gates[:n].unbind(0)
-        plain = not (self.modulated or self.masked or self.course.crossed)
+        dot, operand, rows = _bound(kept.rows[a:e])
+        weight, gates = operand(weight), list(operand(kept.gates[:n]))
+        if self.plain and kept.middle is None:
+            for t in range(n):
+                dot(rows[t], weight, out=gates[t])
+                advance(t)
+            return
         narrow, before = new_h[..., : self.outputs].unbind(0), kept.h[a:e, :, : self.outputs].unbind(0)
         final = written[..., : self.outputs].unbind(0)
         for t in range(n):
-            if not plain:
+            if self.rewritten:
                 self._read(kept, a + t)
-            torch.mm(rows[t], weight, out=gates[t])
+            dot(rows[t], weight, out=gates[t])
             advance(t)
             if kept.middle is not None and self.given.projection is not None:
                 torch.mm(kept.middle[t], self.given.projection.t(), out=narrow[t])
@@ -240,7 +265,7 @@ class _Journey:
         if self.course.crossed and self.given.x is not None:
             torch.mul(h, self.given.x[t], out=row[:, R : 2 * R])
         if kept.product is not None and self.given.modulating is not None and self.given.modulator is not None:
-            torch.mm(h, self.given.modulating.t(), out=kept.product[t])
+            product(h, self.given.modulating.t(), kept.product[t])
             torch.mul(kept.product[t], self.given.modulator[t], out=row[:, :R])
 
     # Backwards
@@ -273,7 +298,7 @@ class _Journey:
     def _again(self, kept: Kept, weight: Tensor, a: int, e: int) -> None:
         """Fill the segment's buffers for steps a to e once more. All h are known, so that the sums are one product."""
         n = e - a
-        torch.mm(kept.rows[a:e].flatten(0, 1), weight, out=kept.gates[:n].flatten(0, 1))
+        product(kept.rows[a:e].flatten(0, 1), weight, kept.gates[:n].flatten(0, 1))
         for memory, start in zip(kept.memory, kept.starts, strict=True):
             memory[0].copy_(start[a // self.segment])
         scratch = kept.middle[:n] if kept.middle is not None else self.empty(n, self.lanes, self.width)
@@ -295,11 +320,13 @@ class _Journey:
             parameters=sums.parameters,
         )
         retreat, settle = rule.backward(frame, upstream)
-        for t in range(n - 1, -1, -1):
+        if flow.straight:
+            flow.straight_back(self, retreat, d, a)
+        for t in range(n - 1, -1, -1) if not flow.straight else ():
             flow.enter(self, a + t)
             if self.given.projection is not None:
                 sums.projected[t].copy_(flow.new)
-                torch.mm(flow.new, self.given.projection, out=flow.inner)
+                product(flow.new, self.given.projection, flow.inner)
             retreat(t)
             flow.leave(self, kept, sums, a + t, d[t], t)
         settle()
@@ -335,7 +362,7 @@ class _Flow:
         self.direct = j.empty(j.lanes, j.width)
         self.read = j.empty(j.lanes, j.reads)
         self.weight = j.given.weight[:, : j.reads].contiguous()
-        self.plain = not (j.modulated or j.masked or j.course.crossed or j.keep[0] is not None)
+        self.straight = j.plain and j.given.projection is None and not any(self.every[1:])
         self.carried: list[Tensor | None] = [None] * len(widths)
 
     def enter(self, j: _Journey, t: int) -> None:
@@ -359,19 +386,23 @@ class _Flow:
             if rows is not None and t:
                 memory.add_(rows[t - 1])
         above = self.every[0][t - 1] if self.every[0] is not None and t else None
-        if self.plain:
-            if above is None:
-                torch.mm(d, self.weight, out=self.h)
-            else:
-                torch.addmm(above, d, self.weight, out=self.h)
-        else:
-            torch.mm(d, self.weight, out=self.read)
-            self.h.copy_(self._unread(j, kept, sums, t, place))
-            for part in (above, self.carried[0]):
-                if part is not None:
-                    self.h.add_(part)
-        if j.course.rule.direct:
-            self.h.add_(self.direct)
+        product(d, self.weight, self.read)
+        self.h.copy_(self._unread(j, kept, sums, t, place))
+        for part in (above, self.carried[0], self.direct if j.course.rule.direct else None):
+            if part is not None:
+                self.h.add_(part)
+
+    def straight_back(self, j: _Journey, retreat: Advance, d: Tensor, a: int) -> None:
+        """All of ``enter`` and ``leave`` where nothing but sums stands between two steps."""
+        dot, operand, rows = _bound(d)
+        weight, target, above, direct = operand(self.weight), operand(self.h), self.every[0], j.course.rule.direct
+        for t in range(len(rows) - 1, -1, -1):
+            retreat(t)
+            dot(rows[t], weight, out=target)
+            if direct:
+                self.h.add_(self.direct)
+            if above is not None and a + t:
+                self.h.add_(above[a + t - 1])
 
     def _unread(self, j: _Journey, kept: Kept, sums: _Sums, t: int, place: int) -> Tensor:
         """From the gradient of what the sums read to that of h."""
@@ -379,7 +410,8 @@ class _Flow:
         if kept.product is not None and j.given.modulator is not None and j.given.modulating is not None:
             torch.mul(d, kept.product[t], out=sums.modulator[t])
             torch.mul(d, j.given.modulator[t], out=sums.modulated[place])
-            d = sums.modulated[place] @ j.given.modulating
+            d = torch.empty_like(self.h)
+            product(sums.modulated[place], j.given.modulating, d)
         if j.course.crossed and j.given.x is not None:
             torch.mul(d[:, R:], kept.rows[t, :, :R], out=sums.crossed[t])
             d = torch.addcmul(d[:, :R], d[:, R:], j.given.x[t])
@@ -409,9 +441,11 @@ class _Sums:
         """The products over all rows of steps a to e."""
         n = e - a
         d = self.ring[:n].flatten(0, 1)
-        self.weight.addmm_(kept.rows[a:e].flatten(0, 1).t(), d)
+        share = torch.empty_like(self.weight)
+        product(kept.rows[a:e].flatten(0, 1).t(), d, share)
+        self.weight += share
         if self.x is not None:
-            torch.mm(d, j.given.weight[:, j.reads : -1], out=self.x[a:e].flatten(0, 1))
+            product(d, j.given.weight[:, j.reads : -1].contiguous(), self.x[a:e].flatten(0, 1))
             if j.course.crossed:
                 self.x[a:e] += self.crossed[a:e]
         if self.modulating is not None:

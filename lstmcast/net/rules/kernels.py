@@ -25,13 +25,19 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return cast("Callable[..., Any]", wrap(function))
 
 
+def part(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` as a part of the kernels that call it: a call per lane would cost as much as its loop."""
+    wrap = numba.njit(inline="always", fastmath=ROUNDING, error_model="numpy", nogil=True)
+    return cast("Callable[..., Any]", wrap(function))
+
+
 # Numerator x·P(x²) and denominator Q(x²) of a rational tanh, good to a few units in the last place of float32.
 P0, P1, P2, P3 = (np.float32(v) for v in (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08))
 P4, P5, P6 = (np.float32(v) for v in (-8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16))
 Q0, Q1, Q2, Q3 = (np.float32(v) for v in (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06))
 
 
-@compiled
+@part
 def tanh(x):
     x = LIMIT if x > LIMIT else x
     x = -LIMIT if x < -LIMIT else x
@@ -40,36 +46,36 @@ def tanh(x):
     return above / (Q0 + s * (Q1 + s * (Q2 + s * Q3)))
 
 
-@compiled
+@part
 def sigmoid(x):
     return HALF + HALF * tanh(HALF * x)
 
 
-@compiled
+@part
 def sigmoid_all(u):
     for j in range(u.size):
         u[j] = sigmoid(u[j])
 
 
-@compiled
+@part
 def tanh_all(u):
     for j in range(u.size):
         u[j] = tanh(u[j])
 
 
-@compiled
+@part
 def remember(i, f, g, c, k):
     for j in range(c.size):
         k[j] = f[j] * c[j] + i[j] * g[j]
 
 
-@compiled
+@part
 def show(o, k, y):
     for j in range(k.size):
         y[j] = o[j] * tanh(k[j])
 
 
-@compiled
+@part
 def unshow(d, o, k, q, d_o, shown):
     """Back through y = o·tanh k: adds to q, writes d_o and tanh k."""
     for j in range(k.size):
@@ -80,7 +86,7 @@ def unshow(d, o, k, q, d_o, shown):
         q[j] += d[j] * o[j] * (ONE - shown[j] * shown[j])
 
 
-@compiled
+@part
 def forget(q, i, f, g, c, d_i, d_f, d_g):
     """Back through k = f·c + i·g, but for q·f."""
     for j in range(c.size):
@@ -91,7 +97,7 @@ def forget(q, i, f, g, c, d_i, d_f, d_g):
         d_g[j] = q[j] * i[j] * (ONE - g[j] * g[j])
 
 
-@compiled
+@part
 def scale_by(q, f):
     for j in range(q.size):
         q[j] *= f[j]
@@ -120,13 +126,13 @@ def lstm_backward(G, C, K, dH, dC, D, t):
         scale_by(q, r[w : 2 * w])
 
 
-@compiled
+@part
 def look(u, p, c):
     for j in range(c.size):
         u[j] = sigmoid(u[j] + p[j] * c[j])
 
 
-@compiled
+@part
 def add_product(q, d, p):
     for j in range(q.size):
         q[j] += d[j] * p[j]

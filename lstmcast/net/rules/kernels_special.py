@@ -12,6 +12,7 @@ from lstmcast.net.rules.kernels import (
     add_product,
     compiled,
     forget,
+    part,
     remember,
     scale_by,
     sigmoid_all,
@@ -75,7 +76,7 @@ def slstm_backward(G, C, N, K, L, S, dH, dC, dN, dM, D, t):
         scale_by(p, f)
 
 
-@compiled
+@part
 def standardise(x, out):
     """x into out with mean 0 and deviation 1; the reciprocal deviation is returned."""
     total = ZERO
@@ -91,7 +92,7 @@ def standardise(x, out):
     return inverse
 
 
-@compiled
+@part
 def unstandardise(v, normal, inverse, out):
     """Back through ``standardise``."""
     total, slope = ZERO, ZERO
