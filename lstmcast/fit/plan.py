@@ -21,6 +21,9 @@ _SHORT = 300  # rows up to which a series counts as short
 _LONG = 5_000  # rows per series from which it counts as long
 _DERIVED = ("horizon", "context", "hidden", "dropout", "patch", "transform", "normaliser", "base", "highway")
 
+_PASSED = ("encoder", "memory", "heads", "form", "forget_bias", "shared_layers", "checkpointing", "variational",
+           "weight_drop", "layer_drop", "zoneout")  # fmt: skip
+
 T = TypeVar("T")
 
 
@@ -124,6 +127,7 @@ def _architecture(panel: Panel, settings: Settings, facts: Facts, book: _Book) -
         loss=wish.loss,
         quantiles=_quantiles(settings),
         stateful=settings.training.stateful,
+        **{key: getattr(wish, key) for key in _PASSED},
         **chosen,
     )
 
