@@ -181,7 +181,13 @@ def memory(options: argparse.Namespace) -> None:
                 if road == "native":
                     continue
                 mib = child(["--resident", name, road, "--sizes", size], tuned=True)[0]["mib"]
-                told = {"size": size, "cell": name, "road": road, "mib": round(mib, 1), "memory": round(mib / theirs, 2)}
+                told = {
+                    "size": size,
+                    "cell": name,
+                    "road": road,
+                    "mib": round(mib, 1),
+                    "memory": round(mib / theirs, 2),
+                }
                 print(json.dumps(told), flush=True)
 
 

@@ -136,9 +136,7 @@ def _sorted(course: Course, tensors: Any) -> tuple[Given, tuple[Tensor, ...], tu
 class _Journey:
     """One run, forwards or backwards: its sizes and its buffers."""
 
-    def __init__(
-        self, course: Course, given: Given, parameters: tuple[Tensor, ...], state: tuple[Tensor, ...]
-    ) -> None:
+    def __init__(self, course: Course, given: Given, parameters: tuple[Tensor, ...], state: tuple[Tensor, ...]) -> None:
         self.course, self.given = course, given
         self.parameters = tuple(parameter.contiguous() for parameter in parameters)
         self.steps, self.lanes = _steps(given), len(state[0])
@@ -270,9 +268,7 @@ class _Journey:
 
     # Backwards
 
-    def backward(
-        self, kept: Kept, upstream: tuple[Tensor | None, ...], *, needs_x: bool
-    ) -> tuple[Tensor | None, ...]:
+    def backward(self, kept: Kept, upstream: tuple[Tensor | None, ...], *, needs_x: bool) -> tuple[Tensor | None, ...]:
         sums = _Sums(self, needs_x)
         if self.course.traced:
             every, final = upstream, (None,) * len(upstream)

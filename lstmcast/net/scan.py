@@ -50,9 +50,7 @@ def scan(
     return h.transpose(0, 1), tuple(final)
 
 
-def trace(
-    cell: Cell, x: Tensor, state: State, *, noise: Noise = QUIET, road: Road | None = None
-) -> State:
+def trace(cell: Cell, x: Tensor, state: State, *, noise: Noise = QUIET, road: Road | None = None) -> State:
     """The state after every step: each state tensor gains the time axis, (B, T, ·). Tensor 0 is the output h."""
     road = road or _fastest(cell, x, noise, checkpoint=False)
     if road == "native" and len(state) == 1:
@@ -102,7 +100,8 @@ def _fastest(cell: Cell, x: Tensor, noise: Noise, checkpoint: bool) -> Road:
 
 
 def _native_is_faster(cell: Cell, x: Tensor) -> bool:
-    return True
+    """On a CPU torch fuses the LSTM alone; training of the others is faster in the loop."""
+    return x.device.type != "cpu" or cell.rule == "lstm" or not torch.is_grad_enabled()
 
 
 def _loop_road(x: Tensor) -> Road:
@@ -126,9 +125,7 @@ def _looped(
     """The shared loop, in the precision of the state whatever autocast asks of products."""
     with torch.autocast(x.device.type, enabled=False):
         packed = cell.packed(x.to(state[0].dtype).transpose(0, 1))
-        given = Given(
-            packed.x, packed.weight, packed.added, packed.modulator, packed.modulating, packed.projection
-        )
+        given = Given(packed.x, packed.weight, packed.added, packed.modulator, packed.modulating, packed.projection)
         course = Course(
             rule=rules(road)[cell.rule],
             parameters=len(packed.parameters),
@@ -136,8 +133,6 @@ def _looped(
             crossed=packed.crossed,
             traced=traced,
             mask=noise.mask,
-            keep=tuple(
-                share.transpose(0, 1) if isinstance(share, Tensor) else share for share in noise.keep
-            ),
+            keep=tuple(share.transpose(0, 1) if isinstance(share, Tensor) else share for share in noise.keep),
         )
         return run(course, given, packed.parameters, state)

@@ -13,9 +13,7 @@ def xavier(rows: int, columns: int, *, generator: torch.Generator) -> nn.Paramet
     return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns), generator=generator))
 
 
-def orthogonal(
-    gates: int, hidden: int, columns: int | None = None, *, generator: torch.Generator
-) -> nn.Parameter:
+def orthogonal(gates: int, hidden: int, columns: int | None = None, *, generator: torch.Generator) -> nn.Parameter:
     """Recurrent weights (gates·C, C), orthogonal gate by gate, so that no gate shrinks the state at the start."""
     shape = (hidden, columns or hidden)
     blocks = [nn.init.orthogonal_(torch.empty(shape), generator=generator) for _ in range(gates)]
@@ -78,4 +76,3 @@ def _undrawn(inputs: int, outputs: int) -> nn.Linear:
     """A layer about to be filled. torch's own first draw is undone; its ``skip_init`` would cost half a second once."""
     with torch.random.fork_rng(devices=[]):
         return nn.Linear(inputs, outputs)
-

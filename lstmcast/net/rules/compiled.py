@@ -138,9 +138,7 @@ class LayerNorm:
 
     def forward(self, f: Frame) -> Advance:
         added = (f.added,) if f.added is not None else ()
-        return bound(
-            special.layernorm_forward, f.gates, *added, *f.memory, *f.after, f.output, *f.stash, *f.parameters
-        )
+        return bound(special.layernorm_forward, f.gates, *added, *f.memory, *f.after, f.output, *f.stash, *f.parameters)
 
     def backward(self, f: Frame, u: Upstream) -> Backward:
         added = (u.added,) if u.added is not None else ()

@@ -32,9 +32,13 @@ def part(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 # Numerator x·P(x²) and denominator Q(x²) of a rational tanh, good to a few units in the last place of float32.
-P0, P1, P2, P3 = (np.float32(v) for v in (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08))
+P0, P1, P2, P3 = (
+    np.float32(v) for v in (4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08)
+)
 P4, P5, P6 = (np.float32(v) for v in (-8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16))
-Q0, Q1, Q2, Q3 = (np.float32(v) for v in (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06))
+Q0, Q1, Q2, Q3 = (
+    np.float32(v) for v in (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
+)
 
 
 @part
