@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from lstmcast.errors import UsageError
+from lstmcast.net.architecture import Architecture
+from lstmcast.net.forecaster import Forecaster
+from lstmcast.net.refusals import architecture_faults
 from lstmcast.net.tree import WindowTree
 
 F, C, B = 3, 4, 2
@@ -72,3 +75,58 @@ def test_a_tree_cannot_be_carried_from_row_to_row():
 
 def test_the_tree_has_the_number_of_parameters_it_states():
     assert sum(p.numel() for p in tree_of().parameters()) == 3 * C * (F + 1) + 5 * C * (2 * C + 1) + C
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"memory": 9}, "option of the cell 'projected'"),
+        ({"heads": 2}, "option of the cell 'slstm'"),
+        ({"cell": "slstm", "heads": 5}, "cannot be shared out among 5 heads"),
+        ({"form": "additive"}, "option of the cell 'multiplicative'"),
+        (
+            {"cell": "multiplicative", "form": "additive", "bidirectional": True, "layers": 2},
+            "needs as many inputs as hidden units",
+        ),
+        ({"cell": "rnn", "forget_bias": "chrono"}, "no gate"),
+        ({"shared_layers": True}, "about the layers above the first"),
+        ({"layer_drop": 0.1}, "about the layers above the first"),
+        ({"shared_layers": True, "layers": 2, "bidirectional": True}, "leave out one of the two"),
+        ({"zoneout": 1.0}, "zoneout is 1"),
+        ({"encoder": "forest"}, "no encoder called 'forest'"),
+        ({"encoder": "tree", "cell": "gru"}, "a cell of its own"),
+        ({"encoder": "tree", "zoneout": 0.1}, "has no zoneout"),
+        ({"encoder": "tree", "stateful": True}, "cannot be a tree"),
+        ({"checkpointing": True, "stateful": True}, "needs all its states"),
+    ],
+)
+def test_options_that_no_network_can_follow_are_refused_with_their_reason(options, reason):
+    faults = architecture_faults(Architecture(context=8, horizon=2, hidden=16, **options))
+    assert any(reason in fault for fault in faults), faults
+
+
+@pytest.mark.parametrize("decoder", ["parallel", "direct", "recursive", "seq2seq"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"encoder": "tree"},
+        {"cell": "projected", "memory": 9},
+        {"cell": "slstm", "heads": 2, "zoneout": 0.1},
+        {"cell": "multiplicative", "form": "additive", "weight_drop": 0.2},
+        {"layers": 2, "shared_layers": True, "layer_drop": 0.2, "variational": 0.1, "checkpointing": True},
+        {"cell": "highway", "forget_bias": "chrono", "bidirectional": True},
+    ],
+    ids=str,
+)
+def test_every_option_forecasts_and_learns_with_every_decoder(decoder, options):
+    if decoder == "recursive" and options.get("bidirectional"):
+        pytest.skip("refused")
+    architecture = Architecture(context=8, horizon=3, hidden=8, patch=2, decoder=decoder, **options)
+    forecaster = Forecaster(architecture, generator=torch.Generator().manual_seed(0))
+    context = torch.randn(4, 8, 1, generator=torch.Generator().manual_seed(1))
+    seen, nothing = torch.ones_like(context, dtype=torch.bool), torch.zeros(4, 8, 0)
+    prediction = forecaster(context, seen, nothing, torch.zeros(4, 3, 0))
+    forecaster.loss(prediction, torch.ones(4, 3, 1), torch.ones(4, 3, 1, dtype=torch.bool)).backward()
+    encoder = [p.grad for p in forecaster.stack.parameters() if p.grad is not None]
+    assert encoder
+    assert all(gradient.isfinite().all() for gradient in encoder)

@@ -26,8 +26,8 @@ Keep = Tensor | float | None
 class Course(NamedTuple):
     """What the loop follows and does not differentiate.
 
-    ``parameters`` the rule's own lead the tensors that follow. ``segment`` steps between states that are kept; what lies
-    between is computed again backwards (None keeps all). ``crossed`` the sums read [h | h⊙x]. ``traced`` returns the
+    ``parameters`` the rule's own lead the tensors that follow. ``segment`` steps between states that are kept; what
+    lies between is computed again backwards (None keeps all). ``crossed`` the sums read [h | h⊙x]. ``traced`` returns the
     memory of every step. ``mask`` (B, R) multiplies h where it is read. ``keep`` says for each state tensor what is
     kept of its value before: (T, B, ·) of 0 and 1, or a fraction.
     """
@@ -271,10 +271,9 @@ class _Journey:
     def backward(self, kept: Kept, upstream: tuple[Tensor | None, ...], *, needs_x: bool) -> tuple[Tensor | None, ...]:
         sums = _Sums(self, needs_x)
         if self.course.traced:
-            every, final = upstream, (None,) * len(upstream)
+            flow = _Flow(self, upstream, (None,) * len(upstream))
         else:
-            every, final = (upstream[0], *(None,) * self.memories), upstream[1:]
-        flow = _Flow(self, every, final)
+            flow = _Flow(self, (upstream[0], *(None,) * self.memories), upstream[1:])
         checkpointed = self.segment < self.steps
         weight = self._forward_weight() if checkpointed else None
         for a, e in self._chunks(checkpointed):

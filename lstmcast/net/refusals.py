@@ -127,8 +127,8 @@ def _layers(a: Architecture) -> list[str]:
     ]
     if a.shared_layers and a.bidirectional:
         faults.append(
-            "shared_layers give all layers the weights of the first, but above a bidirectional layer there are twice as "
-            "many inputs; leave out one of the two"
+            "shared_layers give all layers the weights of the first, but above a bidirectional layer there are twice "
+            "as many inputs; leave out one of the two"
         )
     return faults
 
@@ -154,7 +154,8 @@ def _tree(a: Architecture) -> list[str]:
     ]
     if a.stateful:
         faults.append(
-            "a stateful network cannot be a tree: its nodes are joined once the newest row is there; use encoder 'stack'"
+            "a stateful network cannot be a tree: its nodes are joined once the newest row is there; "
+            "use encoder 'stack'"
         )
     return faults
 

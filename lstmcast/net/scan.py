@@ -20,8 +20,8 @@ Road: TypeAlias = Literal["readable", "native", "aten", "compiled"]
 
 
 class Noise(NamedTuple):
-    """Regularisation of one run. ``mask`` (B, R) multiplies h where it is read; ``keep`` says for each state tensor what
-    stays of its value before: (B, T, ·) of 0 and 1, a fraction, or None."""
+    """Regularisation of one run. ``mask`` (B, R) multiplies h where it is read; ``keep`` says for each state tensor
+    what stays of its value before: (B, T, ·) of 0 and 1, a fraction, or None."""
 
     mask: Tensor | None = None
     keep: tuple[Tensor | float | None, ...] = ()

@@ -143,7 +143,7 @@ class Stack(nn.Module):
         share = self.regularisation.weight_drop if self.training else 0.0
         if not share:
             return road(cell, x, state, **options)
-        dropped = {"cell.weight_hh": F.dropout(cast(nn.Module, cell).weight_hh, share)}
+        dropped = {"cell.weight_hh": F.dropout(cast(Tensor, cast(nn.Module, cell).weight_hh), share)}
         return torch.func.functional_call(_Along(road, cell), dropped, (x, state), options)
 
     def _noise(self, x: Tensor, state: State) -> Noise:

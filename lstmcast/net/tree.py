@@ -48,7 +48,7 @@ class WindowTree(nn.Module):
         zero = self.leaf.new_zeros(lanes, self.width)
         return zero, zero
 
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:  # noqa: ARG002
         """x (B, P, F): the right spine (B, ⌈log₂P⌉+1, C), newest leaf first, and the state. The state handed in is that
         of a beginning, since a tree does not continue."""
         nodes = self._leaf(x)
@@ -69,16 +69,17 @@ class WindowTree(nn.Module):
         h, c = self._join(state, self._leaf(x))
         return h, (h, c)
 
-    def trace(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def trace(self, x: Tensor, state: State) -> tuple[Tensor, State]:  # noqa: ARG002
         """Refused: a tree is built once its last patch has arrived."""
         raise UsageError(
-            "a tree over the window cannot be carried from row to row: its nodes are joined once the newest row is there",
+            "a tree over the window cannot be carried from row to row: its nodes are joined once the newest "
+            "row is there",
             remedy="use encoder 'stack', or leave out --stateful",
         )
 
     def _level(self, nodes: State) -> State:
         alone = nodes[0].shape[1] % 2
-        pairs = [part[:, alone:].unflatten(1, (-1, 2)) for part in nodes]
+        pairs = [torch.unflatten(part[:, alone:], 1, (-1, 2)) for part in nodes]
         joined = self._join((pairs[0][:, :, 0], pairs[1][:, :, 0]), (pairs[0][:, :, 1], pairs[1][:, :, 1]))
         return tuple(torch.cat([part[:, :alone], new], 1) for part, new in zip(nodes, joined, strict=True))
 

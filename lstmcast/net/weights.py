@@ -40,7 +40,7 @@ def remember(
 ) -> None:
     """Start block ``forget`` of ``bias`` at +1 or, with ``span``, at the logarithms of memory lengths between 1 and
     span − 1 steps, and block ``admit`` at their negatives (chrono, Tallec & Ollivier 2018)."""
-    blocks = bias.detach().unflatten(0, (-1, hidden))
+    blocks = torch.unflatten(bias.detach(), 0, (-1, hidden))
     if span is None:
         blocks[forget] = 1.0
         return

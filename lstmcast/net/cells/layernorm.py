@@ -63,5 +63,5 @@ class LayerNorm(nn.Module):
         return torch.addcmul(self.bias, self._standardised(F.linear(x, self.weight_ih)), self.gain_ih)
 
     def _standardised(self, sums: Tensor) -> Tensor:
-        gates = sums.unflatten(-1, (4, self.hidden))
+        gates = torch.unflatten(sums, -1, (4, self.hidden))
         return F.layer_norm(gates, (self.hidden,)).flatten(-2)

@@ -42,8 +42,8 @@ class Multiplicative(nn.Module):
         super().__init__()
         if form == "additive" and inputs != hidden:
             raise UsageError(
-                f"the additive multiplicative cell multiplies its {inputs} inputs with its {hidden} hidden units one by "
-                "one and needs as many of both",
+                f"the additive multiplicative cell multiplies its {inputs} inputs with its {hidden} hidden units one "
+                "by one and needs as many of both",
                 remedy="use the form 'product'",
             )
         self.inputs, self.hidden, self.form = inputs, hidden, form

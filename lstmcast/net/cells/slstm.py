@@ -47,7 +47,7 @@ class SLSTM(nn.Module):
         width = hidden // self.heads
         self.weight_ih = weights.xavier(4 * hidden, inputs, generator=generator)
         blocks = weights.orthogonal(4 * self.heads, width, generator=generator)
-        self.weight_hh = nn.Parameter(blocks.detach().unflatten(0, (4 * self.heads, width)))
+        self.weight_hh = nn.Parameter(torch.unflatten(blocks.detach(), 0, (4 * self.heads, width)))
         self.bias = weights.zeros(4 * hidden)
         weights.remember(self.bias, forget=1, admit=0, hidden=hidden, span=span, generator=generator)
 
@@ -75,5 +75,12 @@ class SLSTM(nn.Module):
 
     def _recurrent(self) -> Tensor:
         """(4C, C) with the heads' blocks on the diagonal of each gate."""
-        gates = self.weight_hh.unflatten(0, (4, self.heads))
-        return torch.cat([torch.block_diag(*heads) for heads in gates])
+        gates = torch.unflatten(self.weight_hh, 0, (4, self.heads))
+        return torch.cat([_block_diagonal(heads) for heads in gates])
+
+
+def _block_diagonal(blocks: Tensor) -> Tensor:
+    """(heads, w, w) -> (heads·w, heads·w)."""
+    heads, width, _ = blocks.shape
+    rows = [F.pad(block, (k * width, (heads - 1 - k) * width)) for k, block in enumerate(blocks)]
+    return torch.cat(rows)

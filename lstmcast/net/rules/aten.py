@@ -74,7 +74,7 @@ class LSTM:
         (dc,), dh = upstream.memory, upstream.output
         d = upstream.gates
         d_c = _through_memory(frame, d)
-        first = d.unflatten(2, (4, -1))[:, :, :3].unbind(0)
+        first = torch.unflatten(d, 2, (4, -1))[:, :, :3].unbind(0)
         d_o, f, through, wide = d.chunk(4, 2)[3].unbind(0), steps(frame.gates, 4)[1], d_c.unbind(0), dc.unsqueeze(1)
 
         def retreat(t: int) -> None:
@@ -110,7 +110,7 @@ class Peephole:
     def forward(self, frame: Frame) -> Advance:
         (before,), (after,), (peepholes,) = frame.memory, frame.after, frame.parameters
         width, minus = before.shape[2], minus_one(before.dtype, before.device)
-        blocks = frame.gates.unflatten(2, (4, -1))
+        blocks = torch.unflatten(frame.gates, 2, (4, -1))
         two, three, (i, f, g, o) = blocks[:, :, :2].unbind(0), blocks[:, :, :3].unbind(0), steps(frame.gates, 4)
         c, wide, new = before.unbind(0), before.unsqueeze(2).unbind(0), after.unbind(0)
         out = frame.output[..., :width].unbind(0)
@@ -135,8 +135,8 @@ class Peephole:
         (before,), (after,), (peepholes,) = frame.memory, frame.after, frame.parameters
         (dc,), dh, d = upstream.memory, upstream.output, upstream.gates
         through = _through_memory(frame, d).unbind(0)
-        first, (d_i, d_f, _, d_o) = d.unflatten(2, (4, -1))[:, :, :3].unbind(0), steps(d, 4)
-        f, wide, (eye_i, eye_f, eye_o) = steps(frame.gates, 4)[1], dc.unsqueeze(1), peepholes.split(1)
+        first, (d_i, d_f, _, d_o) = torch.unflatten(d, 2, (4, -1))[:, :, :3].unbind(0), steps(d, 4)
+        f, wide, (eye_i, eye_f, eye_o) = steps(frame.gates, 4)[1], dc.unsqueeze(1), peepholes.chunk(3)
 
         def retreat(t: int) -> None:
             d_o[t].mul_(dh)
@@ -148,7 +148,7 @@ class Peephole:
             dc.addcmul_(d_f[t], eye_f)
 
         def settle() -> None:
-            blocks = d.unflatten(2, (4, -1))
+            blocks = torch.unflatten(d, 2, (4, -1))
             for row, gate, seen in ((0, 0, before), (1, 1, before), (2, 3, after)):
                 upstream.parameters[0][row].add_((blocks[:, :, gate] * seen).sum((0, 1)))
 
@@ -189,7 +189,12 @@ class Coupled:
         times_tanh_slope(1 - f, g, grad_input=d_g)
         times_sigmoid_slope(shown, o, grad_input=d_o)
         through = times_tanh_slope(o, shown, grad_input=shown).unbind(0)
-        first, to_o, keep, wide = d.unflatten(2, (3, -1))[:, :, :2].unbind(0), d_o.unbind(0), f.unbind(0), dc[:, None]
+        first, to_o, keep, wide = (
+            torch.unflatten(d, 2, (3, -1))[:, :, :2].unbind(0),
+            d_o.unbind(0),
+            f.unbind(0),
+            dc[:, None],
+        )
 
         def retreat(t: int) -> None:
             to_o[t].mul_(dh)
@@ -239,7 +244,7 @@ class Highway:
         times_sigmoid_slope(shown * gate, o, grad_input=d_o)
         times_sigmoid_slope(o * shown - frame.h[..., : before.shape[2]], gate, grad_input=d_gate)
         through = times_tanh_slope(o * gate, shown, grad_input=shown).unbind(0)
-        blocks = d.unflatten(2, (5, -1))
+        blocks = torch.unflatten(d, 2, (5, -1))
         first, last = blocks[:, :, :3].unbind(0), blocks[:, :, 3:].unbind(0)
         keep, gates, wide_c, wide_h = f.unbind(0), gate.unbind(0), dc.unsqueeze(1), dh.unsqueeze(1)
 

@@ -86,7 +86,7 @@ class GRU:
         times_tanh_slope(1 - z, n, grad_input=d_n)
         torch.mul(d_n, r, out=d_h)
         times_sigmoid_slope(d_n * h_n * 0.5, r, grad_input=d_r)  # h_n holds twice the sum
-        every, keep, wide = d.unflatten(2, (4, -1)).unbind(0), z.unbind(0), dh.unsqueeze(1)
+        every, keep, wide = torch.unflatten(d, 2, (4, -1)).unbind(0), z.unbind(0), dh.unsqueeze(1)
 
         def retreat(t: int) -> None:
             every[t].mul_(wide)
@@ -220,7 +220,7 @@ class LayerNorm:
         times_tanh_slope(i, g, grad_input=d_g)
         times_sigmoid_slope(shown, o, grad_input=d_o)
         through = times_tanh_slope(o, shown, grad_input=shown)
-        slopes, whole, first = through.unbind(0), d.unbind(0), d.unflatten(2, (4, -1))[:, :, :3].unbind(0)
+        slopes, whole, first = through.unbind(0), d.unbind(0), torch.unflatten(d, 2, (4, -1))[:, :, :3].unbind(0)
         to_o, keep, wide = d_o.unbind(0), f.unbind(0), dc.unsqueeze(1)
         blocks, normals, cells = _by_gate(upstream.gates), _by_gate(normal_gates), normal_c.unbind(0)
         out, spread = upstream.gates.unbind(0), deviations.unbind(0)
@@ -243,7 +243,7 @@ class LayerNorm:
 
 
 def _by_gate(buffer: Tensor) -> tuple[Tensor, ...]:
-    return buffer.unflatten(2, (4, -1)).unbind(0)
+    return torch.unflatten(buffer, 2, (4, -1)).unbind(0)
 
 
 def _normal_slope(v: Tensor, normal: Tensor, inverse: Tensor) -> Tensor:

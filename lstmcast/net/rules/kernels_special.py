@@ -25,7 +25,7 @@ ZERO = np.float32(0)
 
 
 @compiled
-def slstm_forward(G, C, N, M, K, L, O, S, Y, t):
+def slstm_forward(G, C, N, M, K, L, Q, S, Y, t):
     w = C.shape[2]
     for b in range(G.shape[1]):
         r, c, n, m, k, n_new, m_new, closed, y = (
