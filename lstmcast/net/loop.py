@@ -27,8 +27,8 @@ class Course(NamedTuple):
     """What the loop follows and does not differentiate.
 
     ``parameters`` the rule's own lead the tensors that follow. ``segment`` steps between states that are kept; what
-    lies between is computed again backwards (None keeps all). ``crossed`` the sums read [h | h⊙x]. ``traced`` returns the
-    memory of every step. ``mask`` (B, R) multiplies h where it is read. ``keep`` says for each state tensor what is
+    lies between is computed again backwards (None keeps all). ``crossed`` the sums read [h | h⊙x]. ``traced`` returns
+    the memory of every step. ``mask`` (B, R) multiplies h where it is read. ``keep`` says for each state tensor what is
     kept of its value before: (T, B, ·) of 0 and 1, or a fraction.
     """
 

@@ -28,17 +28,8 @@ ZERO = np.float32(0)
 def slstm_forward(G, C, N, M, K, L, Q, S, Y, t):
     w = C.shape[2]
     for b in range(G.shape[1]):
-        r, c, n, m, k, n_new, m_new, closed, y = (
-            G[t, b],
-            C[t, b],
-            N[t, b],
-            M[t, b],
-            K[t, b],
-            L[t, b],
-            O[t, b],
-            S[t, b],
-            Y[t, b],
-        )
+        r, c, n, m, closed = G[t, b], C[t, b], N[t, b], M[t, b], S[t, b]
+        k, n_new, m_new, y = K[t, b], L[t, b], Q[t, b], Y[t, b]
         i, f, z, o = r[:w], r[w : 2 * w], r[2 * w : 3 * w], r[3 * w :]
         tanh_all(z)
         sigmoid_all(o)
