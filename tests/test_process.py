@@ -14,6 +14,7 @@ def test_large_blocks_are_kept_where_the_c_library_can_be_told(monkeypatch: pyte
     told = []
     monkeypatch.setattr(process, "keep_large_blocks", lambda: told.append(True))
     monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.delenv(process.SWITCH, raising=False)
     process.prepare()
     assert told == [True]
