@@ -9,13 +9,14 @@ SOURCES := $(shell find lstmcast -name '*.py')
 INSTALLED := $(if $(wildcard .venv/.editable),.venv/.editable,.venv/.plain)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench bench-gpu clean
 
 help:
 	@echo 'make demo    train, forecast, flag anomalies and draw a chart on the sample data, into demo/'
 	@echo 'make test    lint, types and the quick tests'
 	@echo 'make lint    ruff and mypy only'
 	@echo 'make bench   list the benchmarks; make bench DATA=folder runs them'
+	@echo 'make bench-gpu  what each cell costs to train on a CUDA device'
 	@echo 'make clean   remove .venv, demo/ and every cache'
 	@echo
 	@echo 'PYTHON=/path/to/python chooses the interpreter .venv is made with (3.11 or newer).'
@@ -43,6 +44,9 @@ bench: $(if $(DATA),$(INSTALLED))
 	echo 'Benchmarks:'; printf '  %s\n' "$$@"; \
 	if [ -z '$(DATA)' ]; then echo 'Run them with: make bench DATA=folder-with-the-datasets'; exit 0; fi; \
 	for file in "$$@"; do echo "$(BIN)/python $$file --data $(DATA)"; $(BIN)/python "$$file" --data '$(DATA)' || exit 1; done
+
+bench-gpu: .venv/.editable
+	$(BIN)/python benchmarks/cells.py --device cuda
 
 clean:
 	rm -rf .venv demo dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -28,7 +28,7 @@ PLAN = "the plan is drawn in docs/architecture.md"
 
 # The floors, lowest first; rooms on one floor do not know each other. A room that is a folder may import within itself
 # in any direction that leaves no circle; recipes, verbs and members of a family may not.
-BASE = ("errors", "config outcome family atomic")
+BASE = ("errors", "config outcome family atomic process")
 DATA = (
     "findings",
     "sources",
@@ -48,9 +48,11 @@ DATA = (
 NET = (
     "architecture masked weights",
     "smoothing",
-    "cells transforms bases heads",
-    "scan normalise relative",
-    "stack",
+    "cells rules transforms bases heads",
+    "loop normalise relative",
+    "scan",
+    "stack tree",
+    "encoder",
     "embed encoding framing",
     "decoder",
     "refusals",
@@ -71,7 +73,7 @@ FLOORS = {
     **numbered(HALL, above=30),
 }
 RECIPES_MAY_IMPORT = {"net.architecture", "net.forecaster", "net.ensemble"}
-CLI_MAY_IMPORT = {"recipes", "config", "outcome", "errors", "family"}
+CLI_MAY_IMPORT = {"recipes", "config", "outcome", "errors", "family", "process"}
 BAD_NAMES = {"util", "utils", "helper", "helpers", "common", "core", "manager", "managers", "misc"}
 TERMINAL = {"sys.stdout", "sys.stderr", "typer.echo", "typer.secho", "click.echo", "rich.print"}
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(?:/(?:home|Users|root|work)/|[A-Z]:\\Users\\)\w")

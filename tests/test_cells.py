@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lstmcast.errors import UsageError
 from lstmcast.net.cells import CELLS, NativeCell
-from lstmcast.net.scan import scan, trace
+from lstmcast.net.scan import Noise, numba_is_there, scan, trace
 
 F, C, B, T = 3, 5, 4, 7
 NATIVE = [name for name in CELLS if isinstance(CELLS.load(name)(1, 1, generator=torch.Generator()), NativeCell)]
@@ -20,6 +20,13 @@ PARAMETERS = {
     "lstm": 4 * C * (C + F + 1) + 4 * C,
     "gru": 3 * C * (C + F + 1) + 3 * C,
     "rnn": C * (C + F + 1) + C,
+    "peephole": 4 * C * (C + F + 1) + 3 * C,
+    "coupled": 3 * C * (C + F + 1),
+    "projected": 4 * (2 * C) * (C + F + 1) + C * 2 * C + 4 * (2 * C),
+    "layernorm": 4 * C * (C + F + 1) + 10 * C,
+    "multiplicative": 4 * C * (C + F + 1) + C * (C + F),
+    "highway": 5 * C * (C + F + 1),
+    "slstm": 4 * C * (C + F + 1),
 }
 
 every_cell = pytest.mark.parametrize("name", list(CELLS))
@@ -68,26 +75,26 @@ class _Step(nn.Module):
 
 
 @every_cell
-@pytest.mark.parametrize("readable", [True, False])
-def test_a_sequence_may_be_cut_anywhere_and_continued_from_its_state(name, readable):
+@pytest.mark.parametrize("road", ["readable", None])
+def test_a_sequence_may_be_cut_anywhere_and_continued_from_its_state(name, road):
     cell = cell_of(name)
     x, start = noise(B, T, F), state_of(cell, B)
-    whole, end = scan(cell, x, start, readable=readable)
+    whole, end = scan(cell, x, start, road=road)
     for cut in range(1, T):
-        first, middle = scan(cell, x[:, :cut], start, readable=readable)
-        second, last = scan(cell, x[:, cut:], middle, readable=readable)
+        first, middle = scan(cell, x[:, :cut], start, road=road)
+        second, last = scan(cell, x[:, cut:], middle, road=road)
         close(torch.cat([first, second], 1), whole)
         close(last, end)
 
 
 @every_cell
-@pytest.mark.parametrize("readable", [True, False])
-def test_a_sequence_alone_gives_what_it_gives_in_a_batch(name, readable):
+@pytest.mark.parametrize("road", ["readable", None])
+def test_a_sequence_alone_gives_what_it_gives_in_a_batch(name, road):
     cell = cell_of(name)
     x, start = noise(B, T, F), state_of(cell, B)
-    together, _ = scan(cell, x, start, readable=readable)
+    together, _ = scan(cell, x, start, road=road)
     for lane in range(B):
-        alone, _ = scan(cell, x[lane : lane + 1], tuple(p[lane : lane + 1] for p in start), readable=readable)
+        alone, _ = scan(cell, x[lane : lane + 1], tuple(p[lane : lane + 1] for p in start), road=road)
         close(alone, together[lane : lane + 1])
 
 
@@ -104,11 +111,11 @@ def test_resetting_one_lane_starts_that_lane_afresh_and_no_other(name):
 
 
 @every_cell
-@pytest.mark.parametrize("readable", [True, False])
-def test_no_output_depends_on_a_later_input(name, readable):
+@pytest.mark.parametrize("road", ["readable", None])
+def test_no_output_depends_on_a_later_input(name, road):
     cell = cell_of(name)
     x = noise(1, T, F).requires_grad_()
-    h, _ = scan(cell, x, cell.initial_state(1), readable=readable)
+    h, _ = scan(cell, x, cell.initial_state(1), road=road)
     for t in range(T):
         (influence,) = torch.autograd.grad(h[0, t].sum(), x, retain_graph=True)
         assert influence[0, t + 1 :].eq(0).all()
@@ -119,14 +126,14 @@ def test_no_output_depends_on_a_later_input(name, readable):
 def test_the_native_road_agrees_with_the_readable_one_in_values_and_gradients(name):
     cell = cell_of(name)
 
-    def travel(readable):
+    def travel(road):
         x, start = noise(B, T, F).requires_grad_(), [part.requires_grad_() for part in state_of(cell, B)]
-        h, end = scan(cell, x, tuple(start), readable=readable)
+        h, end = scan(cell, x, tuple(start), road=road)
         weight = noise(B, T, C, seed=9)
         loss = (h * weight).sum() + sum((part * part).sum() for part in end)
         return [h, *end], torch.autograd.grad(loss, [x, *start, *cell.parameters()])
 
-    for native, readable in zip(travel(readable=False), travel(readable=True), strict=True):
+    for native, readable in zip(travel(road="native"), travel(road="readable"), strict=True):
         close(tuple(native), tuple(readable))
 
 
@@ -147,7 +154,7 @@ def test_weights_can_be_copied_from_torch_and_back(name):
             parameter.copy_(getattr(theirs, f"{key}_l0"))
     x = noise(B, T, F)
     expected, _ = theirs(x)
-    close(scan(cell, x, cell.initial_state(B), readable=True)[0], expected)
+    close(scan(cell, x, cell.initial_state(B), road="readable")[0], expected)
 
     back = TORCH[name](F, C, batch_first=True).double()
     back.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
@@ -165,11 +172,11 @@ def test_one_state_can_meet_many_inputs(name):
 
 
 @every_cell
-@pytest.mark.parametrize("readable", [True, False])
-def test_a_trace_holds_the_state_after_every_step_and_the_output_first(name, readable):
+@pytest.mark.parametrize("road", ["readable", None])
+def test_a_trace_holds_the_state_after_every_step_and_the_output_first(name, road):
     cell = cell_of(name)
     x, start = noise(B, T, F), state_of(cell, B)
-    states = trace(cell, x, start, readable=readable)
+    states = trace(cell, x, start, road=road)
     close(states[0], scan(cell, x, start)[0])
     for t in range(T):
         close(tuple(part[:, t] for part in states), scan(cell, x[:, : t + 1], start)[1])
@@ -179,22 +186,22 @@ def test_a_trace_holds_the_state_after_every_step_and_the_output_first(name, rea
 def test_both_ways_to_trace_have_the_same_gradients(name):
     cell = cell_of(name)
 
-    def gradients(readable):
+    def gradients(road):
         x, start = noise(B, T, F).requires_grad_(), [part.requires_grad_() for part in state_of(cell, B)]
-        states = trace(cell, x, tuple(start), readable=readable)
+        states = trace(cell, x, tuple(start), road=road)
         loss = sum((part * noise(*part.shape, seed=8 + i)).sum() for i, part in enumerate(states))
         return torch.autograd.grad(loss, [x, *start, *cell.parameters()])
 
-    close(gradients(readable=False), gradients(readable=True))
+    close(gradients(None), gradients("readable"))
 
 
 @every_cell
-@pytest.mark.parametrize("readable", [True, False])
-def test_huge_inputs_give_no_nan(name, readable):
+@pytest.mark.parametrize("road", ["readable", None])
+def test_huge_inputs_give_no_nan(name, road):
     cell = cell_of(name, dtype=torch.float32)
     x = 1e4 * noise(B, T, F, dtype=torch.float32).sign()
     x.requires_grad_()
-    h, _ = scan(cell, x, cell.initial_state(B), readable=readable)
+    h, _ = scan(cell, x, cell.initial_state(B), road=road)
     h.sum().backward()
     assert h.isfinite().all()
     assert x.grad.isfinite().all()
@@ -224,8 +231,9 @@ def test_the_first_weights_come_from_the_generator_alone(name):
 
 @every_cell
 def test_each_gate_starts_with_an_orthogonal_recurrence(name):
-    for block in cell_of(name).weight_hh.split(C):
-        torch.testing.assert_close(block @ block.T, torch.eye(C, dtype=block.dtype), rtol=0, atol=1e-5)
+    weight = cell_of(name).weight_hh.flatten(0, -2)
+    for block in weight.split(2 * C if name == "projected" else C):
+        torch.testing.assert_close(block.T @ block, torch.eye(C, dtype=block.dtype), rtol=0, atol=1e-5)
 
 
 def test_the_forget_gate_starts_with_a_total_bias_of_one():
@@ -233,6 +241,159 @@ def test_the_forget_gate_starts_with_a_total_bias_of_one():
     total = (cell.bias_ih + cell.bias_hh).reshape(4, C)
     assert total[1].eq(1).all()
     assert total[[0, 2, 3]].eq(0).all()
+
+
+TOLERANCE = {"aten": {"rtol": 1e-10, "atol": 1e-11}, "compiled": {"rtol": 2e-3, "atol": 2e-4}}
+PRECISION = {"aten": torch.float64, "compiled": torch.float32}
+fast_roads = pytest.mark.parametrize(
+    "road",
+    ["aten", pytest.param("compiled", marks=pytest.mark.skipif(not numba_is_there(), reason="numba is not installed"))],
+)
+CELL_OPTIONS = [*((name, {}) for name in CELLS), ("multiplicative", {"form": "additive"})]
+
+
+def noisy(kind, state, dtype):
+    """The noise called ``kind``; it is drawn the same way each time."""
+    generator = torch.Generator().manual_seed(11)
+    mask = (torch.rand(state[0].shape, generator=generator) > 0.3).to(dtype) / 0.7 if kind == "variational" else None
+    drawn = tuple((torch.rand(B, T, p.shape[1], generator=generator) > 0.6).to(dtype) for p in state)
+    keep = {"zoneout": drawn, "expected zoneout": (0.3,) * len(state)}.get(kind, ())
+    return Noise(mask, keep)
+
+
+@fast_roads
+@pytest.mark.parametrize("kind", ["plain", "variational", "zoneout", "expected zoneout", "checkpoint"])
+@pytest.mark.parametrize(("name", "options"), CELL_OPTIONS, ids=lambda value: str(value))
+def test_the_fast_roads_agree_with_the_readable_one_in_values_and_gradients(name, options, kind, road):
+    dtype, inputs = PRECISION[road], C if options else F
+    cell = CELLS.load(name)(inputs, C, generator=torch.Generator().manual_seed(0), **options).to(dtype)
+    with torch.no_grad():
+        for i, parameter in enumerate(cell.parameters()):  # zeros and ones hide faults
+            parameter.add_(0.1 * noise(*parameter.shape, seed=20 + i, dtype=dtype))
+
+    def travel(along, walk):
+        x = noise(B, T, inputs, dtype=dtype).requires_grad_()
+        start = [part.detach().to(dtype).requires_grad_() for part in state_of(cell, B)]
+        states = walk(cell, x, tuple(start), noise=noisy(kind, start, dtype), road=along)
+        parts = [states[0], *states[1]] if isinstance(states[1], tuple) else list(states)
+        loss = sum((part * noise(*part.shape, seed=40 + i, dtype=dtype)).sum() for i, part in enumerate(parts))
+        return parts, torch.autograd.grad(loss, [x, *start, *cell.parameters()])
+
+    def scanned(*given, road, **options):
+        return scan(*given, road=road, checkpoint=kind == "checkpoint", **options)
+
+    def traced(*given, **options):
+        states = trace(*given, **options)
+        return states if len(states) > 1 else (states[0], ())
+
+    for walk in (scanned, traced):
+        for fast, readable in zip(travel(road, walk), travel("readable", walk), strict=True):
+            torch.testing.assert_close(tuple(fast), tuple(readable), **TOLERANCE[road])
+
+
+@fast_roads
+@every_cell
+def test_the_fast_roads_pass_on_what_is_not_a_number(name, road):
+    cell = cell_of(name, dtype=torch.float32)
+    x = noise(B, T, F, dtype=torch.float32)
+    x[1, 3] = torch.nan
+    h, _ = scan(cell, x, cell.initial_state(B), road=road)
+    assert h[1, 3:].isnan().all()
+    assert h[[0, 2, 3]].isfinite().all()
+
+
+@fast_roads
+@every_cell
+def test_huge_inputs_give_no_nan_on_the_fast_roads(name, road):
+    cell = cell_of(name, dtype=torch.float32)
+    x = (1e4 * noise(B, T, F, dtype=torch.float32).sign()).requires_grad_()
+    h, _ = scan(cell, x, cell.initial_state(B), road=road)
+    h.sum().backward()
+    assert h.isfinite().all()
+    assert x.grad.isfinite().all()
+
+
+@every_cell
+@pytest.mark.parametrize("road", ["readable", "aten"])
+def test_zoneout_of_everything_keeps_the_state_and_of_nothing_changes_nothing(name, road):
+    cell = cell_of(name)
+    x, start = noise(B, T, F), state_of(cell, B)
+    for share in (torch.ones, torch.zeros):
+        keep = tuple(share(B, T, part.shape[1], dtype=part.dtype) for part in start)
+        h, end = scan(cell, x, start, noise=Noise(keep=keep), road=road)
+        if share is torch.ones:
+            close(end, start)
+            close(h, start[0].unsqueeze(1).expand_as(h))
+        else:
+            close((h, *end), (lambda out: (out[0], *out[1]))(scan(cell, x, start, road=road)))
+
+
+@every_cell
+def test_bfloat16_autocast_stays_close_to_single_precision(name):
+    cell = cell_of(name, dtype=torch.float32)
+    x = noise(B, T, F, dtype=torch.float32)
+    exact, _ = scan(cell, x, cell.initial_state(B))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough, _ = scan(cell, x, cell.initial_state(B))
+    torch.testing.assert_close(rough.float(), exact, rtol=0.1, atol=0.05)
+
+
+def test_the_fast_road_refuses_second_derivatives_instead_of_giving_wrong_ones():
+    cell = cell_of("coupled")
+    x = noise(B, T, F).requires_grad_()
+    h, _ = scan(cell, x, cell.initial_state(B), road="aten")
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(h.sum(), x, create_graph=True)
+
+
+def test_projected_weights_can_be_copied_from_torch_and_back():
+    cell = CELLS.load("projected")(F, C, memory=2 * C, generator=torch.Generator().manual_seed(0)).double()
+    theirs = nn.LSTM(F, 2 * C, proj_size=C, batch_first=True).double()
+    theirs.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
+    x = noise(B, T, F)
+    close(scan(cell, x, cell.initial_state(B))[0], theirs(x)[0])
+    cell.load_state_dict({key.removesuffix("_l0"): 0.5 * value for key, value in theirs.state_dict().items()})
+    theirs.load_state_dict({f"{key}_l0": value for key, value in cell.state_dict().items()})
+    close(scan(cell, x, cell.initial_state(B), road="readable")[0], theirs(x)[0])
+
+
+@every_cell
+def test_chrono_biases_remember_for_up_to_the_span(name):
+    if name == "rnn":
+        with pytest.raises(TypeError):
+            CELLS.load(name)(F, C, span=50, generator=torch.Generator())
+        return
+    cell = CELLS.load(name)(F, C, span=50, generator=torch.Generator().manual_seed(0))
+    bias = cell.bias if hasattr(cell, "bias") else cell.bias_ih
+    lengths = bias.detach().exp()
+    assert lengths.gt(1).sum() >= C
+    assert lengths.max() <= 49 + 1e-3
+
+
+def test_stepping_on_gives_the_slstm_a_normaliser_of_at_least_one():
+    cell = cell_of("slstm")
+    _, (_, _, n, _) = scan(cell, 30 * noise(B, 40, F), cell.initial_state(B))
+    assert n.min() >= 1
+
+
+def test_the_additive_form_wants_as_many_inputs_as_hidden_units():
+    with pytest.raises(UsageError, match="as many of both"):
+        CELLS.load("multiplicative")(F, C, form="additive", generator=torch.Generator())
+
+
+def test_heads_that_do_not_divide_the_hidden_units_are_refused():
+    with pytest.raises(UsageError, match="cannot be shared out among 3 heads"):
+        CELLS.load("slstm")(F, C, heads=3, generator=torch.Generator())
+
+
+def test_under_constant_input_the_coupled_cell_settles_on_its_candidate():
+    cell = cell_of("coupled", inputs=1, hidden=1)
+    with torch.no_grad():
+        cell.weight_hh.zero_()
+        cell.weight_ih.fill_(1.0)
+    x = torch.full((1, 400, 1), 0.5).double()
+    _, (_, c) = scan(cell, x, cell.initial_state(1))
+    assert c.item() == pytest.approx(math.tanh(0.5), rel=1e-9)  # i⊙g/(1−f) with i = 1−f
 
 
 def one_unit_lstm(bias):
@@ -261,7 +422,7 @@ def test_under_constant_input_the_lstm_cell_settles_where_gain_and_loss_balance(
     with torch.no_grad():
         cell.weight_hh.zero_()
     x = torch.full((1, 200, 1), 0.5).double()
-    _, (_, c) = scan(cell, x, cell.initial_state(1), readable=True)
+    _, (_, c) = scan(cell, x, cell.initial_state(1), road="readable")
     gate, candidate = 1 / (1 + math.exp(-0.5)), math.tanh(0.5)
     assert c.item() == pytest.approx(gate * candidate / (1 - gate), rel=1e-9)
 
@@ -271,7 +432,7 @@ def test_along_the_linear_path_the_lstm_cell_forgets_by_the_product_of_its_forge
     with torch.no_grad():
         cell.weight_hh.zero_()  # nothing else carries the past
     x, c = noise(1, T, 1), torch.tensor([[0.3]], dtype=torch.float64, requires_grad=True)
-    _, (_, end) = scan(cell, x, (torch.zeros_like(c), c), readable=True)
+    _, (_, end) = scan(cell, x, (torch.zeros_like(c), c), road="readable")
     (slope,) = torch.autograd.grad(end, c)
     assert slope.item() == pytest.approx(torch.sigmoid(x).prod().item(), rel=1e-12)
 

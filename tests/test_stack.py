@@ -9,7 +9,7 @@ from torch import nn
 from lstmcast.errors import UsageError
 from lstmcast.net.cells import CELLS
 from lstmcast.net.scan import scan
-from lstmcast.net.stack import Stack
+from lstmcast.net.stack import Regularisation, Stack
 
 F, C, B, T = 3, 4, 2, 6
 every_cell = pytest.mark.parametrize("cell", list(CELLS))
@@ -106,3 +106,49 @@ def test_the_state_has_the_lane_axis_first_and_the_widths_it_states(bidirectiona
     stack = stack_of(layers=2, bidirectional=bidirectional)
     assert stack.state_widths == widths
     assert [tuple(part.shape) for part in stack.initial_state(3)] == [(3, width) for width in widths]
+
+
+@pytest.mark.parametrize("share", ["dropout", "variational", "weight_drop", "layer_drop"])
+def test_what_regularises_acts_in_training_only(share):
+    plain, noisy = stack_of(layers=2), stack_of(layers=2, regularisation=Regularisation(**{share: 0.7}))
+    start = plain.initial_state(B)
+    torch.manual_seed(0)
+    draws = [noisy(rows(), start)[0] for _ in range(8)]
+    assert any(not torch.allclose(draws[0], draw) for draw in draws[1:])
+    torch.testing.assert_close(noisy.eval()(rows(), start)[0], plain(rows(), start)[0])
+
+
+def test_weight_drop_lets_gradients_reach_the_recurrent_weights():
+    stack = stack_of("coupled", regularisation=Regularisation(weight_drop=0.5))
+    torch.manual_seed(0)
+    stack(rows(), stack.initial_state(B))[0].sum().backward()
+    gradient = stack.cells[0].weight_hh.grad
+    assert gradient.eq(0).any()  # dropped
+    assert gradient.ne(0).any()
+
+
+@every_cell
+def test_zoneout_keeps_its_expectation_when_stepping_as_when_reading(cell):
+    stack = stack_of(cell, regularisation=Regularisation(zoneout=0.3)).eval()
+    outputs, end = stack(rows(), stack.initial_state(B))
+    state = stack.initial_state(B)
+    for t in range(T):
+        h, state = stack.step(rows()[:, t], state)
+        torch.testing.assert_close(h, outputs[:, t])
+    torch.testing.assert_close(state, end)
+
+
+def test_shared_layers_have_the_weights_of_one_and_the_states_of_all():
+    shared, own = stack_of(layers=3, shared=True, inputs=C), stack_of(layers=1, inputs=C)
+    assert sum(p.numel() for p in shared.parameters()) == sum(p.numel() for p in own.parameters())
+    assert len(shared.initial_state(B)) == 6
+
+
+@every_cell
+def test_checkpointing_changes_no_gradient(cell):
+    gradients = []
+    for checkpoint in (False, True):
+        stack = stack_of(cell, layers=2, checkpoint=checkpoint)
+        stack(rows(), stack.initial_state(B))[0].square().sum().backward()
+        gradients.append(tuple(p.grad for p in stack.parameters()))
+    torch.testing.assert_close(*gradients)

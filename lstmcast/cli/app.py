@@ -27,6 +27,7 @@ from lstmcast.cli.verbs.predict import predict
 from lstmcast.cli.verbs.train import train
 from lstmcast.errors import UsageError
 from lstmcast.family import nearest
+from lstmcast.process import prepare
 
 VERBS = {
     "train": (train, "Fit a network to your data and save it."),
@@ -131,6 +132,7 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Entry point of the installed command."""
     signal.signal(signal.SIGTERM, _terminate)
+    prepare()
     # Looking for plugins of pydantic reads the metadata of every installed package; none is used here.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if "--debug" not in sys.argv:

@@ -26,6 +26,9 @@ _DERIVED = (
     *("history", "correction", "facts", "error", "blend"),
 )
 
+_PASSED = ("encoder", "memory", "heads", "form", "forget_bias", "shared_layers", "checkpointing", "variational",
+           "weight_drop", "layer_drop", "zoneout")  # fmt: skip
+
 T = TypeVar("T")
 
 
@@ -220,6 +223,7 @@ def _architecture(
         quantiles=_quantiles(settings),
         stateful=settings.training.stateful,
         transform_parameter=guerrero(tails(panel), season=season) if chosen["transform"] == "boxcox" else 0.0,
+        **{key: getattr(wish, key) for key in _PASSED},
         **chosen,
     )
 

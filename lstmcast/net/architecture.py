@@ -12,7 +12,9 @@ class Architecture:
     ``context`` T rows in, ``horizon`` H rows out, ``targets`` D, ``past`` covariates known over the context only,
     ``future`` covariates known over context and horizon. ``quantiles`` Q levels in (0, 1), ascending, with .5 among
     them; a point loss keeps (.5,). ``seasons`` are the lags of the seasonal base and of the season-mean normaliser,
-    in rows. Family names are those of the tables in ``net/*/__init__.py``.
+    in rows. Family names are those of the tables in ``net/*/__init__.py``. ``encoder`` is "stack" or "tree";
+    ``memory``, ``heads``, ``form`` ("product" or "additive") and ``forget_bias`` ("one" or "chrono") are told to the
+    cell; the last four are the shares of ``stack.Regularisation``.
 
     ``history`` rows before the context are read by statistics only; ``season`` in rows (1: none) is what these take
     out of the series. ``spread`` says in which unit the context is measured, ``error`` in which the loss is. Without
@@ -49,6 +51,17 @@ class Architecture:
     facts: bool = False
     error: str = "normalised"
     blend: float = 0.0
+    encoder: str = "stack"
+    memory: int | None = None
+    heads: int | None = None
+    form: str = "product"
+    forget_bias: str = "one"
+    shared_layers: bool = False
+    checkpointing: bool = False
+    variational: float = 0.0
+    weight_drop: float = 0.0
+    layer_drop: float = 0.0
+    zoneout: float = 0.0
 
     @property
     def reach(self) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lstmcast.errors import UsageError
-from lstmcast.net import masked, weights
+from lstmcast.net import encoder, masked, weights
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.bases import BASES, Base
 from lstmcast.net.cells import State
@@ -30,7 +30,6 @@ from lstmcast.net.normalise import NORMALISERS, Normaliser, StreamingNormaliser
 from lstmcast.net.refusals import architecture_faults
 from lstmcast.net.relative import relative_loss
 from lstmcast.net.smoothing import ANCHORS, Summary, summarise
-from lstmcast.net.stack import Stack
 from lstmcast.net.transforms import TRANSFORMS, Transform
 
 __all__ = ["Forecaster", "Prediction", "architecture_faults"]
@@ -78,16 +77,7 @@ class Forecaster(nn.Module):
         self.embed = Embed(
             patch=a.patch, targets=a.targets, covariates=covariates, hidden=a.hidden, generator=generator
         )
-        self.stack = Stack(
-            a.cell,
-            inputs=a.hidden,
-            hidden=a.hidden,
-            layers=a.layers,
-            bidirectional=a.bidirectional,
-            residual=a.residual,
-            dropout=a.dropout,
-            generator=generator,
-        )
+        self.stack = encoder.build(a, generator=generator)
         self.width = self.head.width + (self.base.methods if self.base.methods > 1 else 0)
         outputs = a.patch * a.targets * self.width
         self.decoder = DECODERS.load(a.decoder)(a, self.stack, outputs=outputs, generator=generator)

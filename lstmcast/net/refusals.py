@@ -15,7 +15,8 @@ from lstmcast.net.transforms import TRANSFORMS
 def architecture_faults(architecture: Architecture) -> list[str]:
     """Every reason why ``architecture`` cannot be built, one sentence each; empty if it can."""
     return [*_names(architecture), *_sizes(architecture), *_seasons(architecture), *_loss(architecture),
-            *_statistics(architecture), *_directions(architecture), *_stateful(architecture)]  # fmt: skip
+            *_statistics(architecture), *_directions(architecture), *_cell(architecture), *_layers(architecture),
+            *_tree(architecture), *_stateful(architecture)]  # fmt: skip
 
 
 def _names(a: Architecture) -> list[str]:
@@ -41,8 +42,11 @@ def _sizes(a: Architecture) -> list[str]:
         if getattr(a, name) < 1
     ]
     faults += [f"{name} counts {getattr(a, name)} covariates" for name in ("past", "future") if getattr(a, name) < 0]
-    if not 0 <= a.dropout < 1:
-        faults.append(f"dropout is {a.dropout:g}; it must be at least 0 and below 1")
+    faults += [
+        f"{name} is {getattr(a, name):g}; it must be at least 0 and below 1"
+        for name in ("dropout", "variational", "weight_drop", "layer_drop", "zoneout")
+        if not 0 <= getattr(a, name) < 1
+    ]
     if a.residual and a.layers < 2:
         faults.append("residual paths run between layers and there is only one; use layers 2 or leave out residual")
     return faults
@@ -113,6 +117,72 @@ def _directions(a: Architecture) -> list[str]:
     return []
 
 
+def _cell(a: Architecture) -> list[str]:
+    """Options that only some cells understand."""
+    faults = [
+        f"{name} is an option of the cell {cell!r}, not of {a.cell!r}; leave it out or use cell {cell!r}"
+        for name, cell, given in (
+            ("memory", "projected", a.memory is not None),
+            ("heads", "slstm", a.heads is not None),
+            ("form", "multiplicative", a.form != "product"),
+        )
+        if given and a.cell in CELLS and a.cell != cell
+    ]
+    if a.cell == "slstm" and a.heads and a.hidden % a.heads:
+        faults.append(
+            f"{a.hidden} hidden units cannot be shared out among {a.heads} heads; use heads that divide {a.hidden}"
+        )
+    if a.cell == "multiplicative" and a.form == "additive" and a.bidirectional and a.layers > 1:
+        faults.append(
+            "the additive multiplicative cell needs as many inputs as hidden units, and above a bidirectional layer "
+            "there are twice as many; use form 'product' or 1 layer"
+        )
+    if a.forget_bias == "chrono" and a.cell == "rnn":
+        faults.append("cell 'rnn' has no gate that a chrono bias could be given to; use forget_bias 'one'")
+    return faults
+
+
+def _layers(a: Architecture) -> list[str]:
+    faults = [
+        f"{name} is about the layers above the first and there is only one; use layers 2 or leave it out"
+        for name, given in (("shared_layers", a.shared_layers), ("layer_drop", a.layer_drop))
+        if given and a.layers < 2
+    ]
+    if a.shared_layers and a.bidirectional:
+        faults.append(
+            "shared_layers give all layers the weights of the first, but above a bidirectional layer there are twice "
+            "as many inputs; leave out one of the two"
+        )
+    return faults
+
+
+def _tree(a: Architecture) -> list[str]:
+    if a.encoder not in {"stack", "tree"}:
+        return [f"there is no encoder called {a.encoder!r}; choose one of: stack, tree"]
+    if a.encoder == "stack":
+        return []
+    faults = [
+        f"encoder 'tree' is one layer with a cell of its own and has no {name}; leave it out or use encoder 'stack'"
+        for name, given in (
+            ("choice of cell", a.cell != "lstm"),
+            ("layers", a.layers > 1),
+            ("bidirectional", a.bidirectional),
+            ("checkpointing", a.checkpointing),
+            ("chrono bias", a.forget_bias == "chrono"),
+            ("variational", a.variational),
+            ("weight_drop", a.weight_drop),
+            ("zoneout", a.zoneout),
+        )
+        if given
+    ]
+    if a.stateful:
+        faults.append(
+            "a stateful network cannot be a tree: its nodes are joined once the newest row is there; "
+            "use encoder 'stack'"
+        )
+    return faults
+
+
 def _stateful(a: Architecture) -> list[str]:
     if not a.stateful:
         return []
@@ -122,6 +192,8 @@ def _stateful(a: Architecture) -> list[str]:
             "a stateful network cannot be bidirectional: its backward half would have to read rows that have not "
             "arrived yet; leave out bidirectional or stateful"
         )
+    if a.checkpointing:
+        faults.append("a stateful network forecasts from every row and needs all its states; leave out checkpointing")
     if a.patch != 1:
         faults.append(f"a stateful network reads row by row, not in patches of {a.patch}; use patch 1")
     if a.highway:

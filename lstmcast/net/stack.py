@@ -1,9 +1,9 @@
-"""Layers of cells: depth, direction, residual paths and dropout between them."""
+"""Layers of cells: depth, direction, residual paths, and what keeps them from learning by heart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeAlias, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +11,34 @@ from torch.nn import functional as F
 
 from lstmcast.errors import UsageError
 from lstmcast.net.cells import CELLS, Cell, State
-from lstmcast.net.scan import scan, trace
+from lstmcast.net.scan import QUIET, Noise, mix, scan, trace
 
 Advance: TypeAlias = Callable[[Cell, Tensor, State], State]
+
+
+class Regularisation(NamedTuple):
+    """Shares, each at least 0 and below 1. All but zoneout act in training only.
+
+    ``dropout``      of what passes from layer to layer
+    ``variational``  of the inputs and of h where it is read, one mask per sequence (Gal & Ghahramani 2016)
+    ``weight_drop``  of the recurrent weights, one mask per sequence of steps (Merity et al. 2017)
+    ``layer_drop``   of whole layers above the first, which are then passed by (Huang et al. 2016)
+    ``zoneout``      of h and of the memory that stay as they were (Krueger et al. 2017); used up evenly otherwise
+    """
+
+    dropout: float = 0.0
+    variational: float = 0.0
+    weight_drop: float = 0.0
+    layer_drop: float = 0.0
+    zoneout: float = 0.0
 
 
 class Stack(nn.Module):
     """``layers`` cells on top of each other, in one or both directions of time.
 
     Its state is the flat tuple of its cells' states, layer by layer, the forward cell's before the backward one's.
-    ``residual`` adds the input of every layer but the first to its output.
+    ``residual`` adds the input of every layer but the first to its output; ``shared`` gives all layers the weights of
+    the first; ``checkpoint`` keeps every √T-th state in training and computes the rest again.
     ``width`` is the width of its output: C, or 2C with both directions; ``state_widths`` that of each state tensor.
     """
 
@@ -33,21 +51,28 @@ class Stack(nn.Module):
         layers: int = 1,
         bidirectional: bool = False,
         residual: bool = False,
+        shared: bool = False,
+        checkpoint: bool = False,
         dropout: float = 0.0,
+        regularisation: Regularisation | None = None,
+        options: Mapping[str, Any] | None = None,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.residual, self.dropout = residual, dropout
+        self.residual, self.checkpoint, self.layers = residual, checkpoint, layers
+        self.regularisation = regularisation or Regularisation(dropout=dropout)
         self.width = hidden * (2 if bidirectional else 1)
         self.directions = 2 if bidirectional else 1
         build = CELLS.load(cell)
-        widths = [inputs] + [self.width] * (layers - 1)
+        widths = [inputs] + [self.width] * (0 if shared else layers - 1)
         self.cells = nn.ModuleList(
-            build(width, hidden, generator=generator) for width in widths for _ in range(self.directions)
+            build(width, hidden, generator=generator, **(options or {}))
+            for width in widths
+            for _ in range(self.directions)
         )
         one_lane = self.initial_state(1)
         self.state_widths = tuple(part.shape[1] for part in one_lane)
-        self._parts = len(one_lane) // len(self.cells)
+        self._parts = len(one_lane) // (self.layers * self.directions)
 
     def initial_state(self, lanes: int) -> State:
         """The state of ``lanes`` sequences that have not begun."""
@@ -59,22 +84,24 @@ class Stack(nn.Module):
         finals: list[State] = []
         for layer, (cell, *backward) in enumerate(self._layers()):
             below = self._between(x, layer)
-            x, final = scan(cell, below, next(states))
+            x, final = self._run(scan, cell, below, next(states), checkpoint=self.checkpoint and self.training)
             finals.append(final)
             for backward_cell in backward:
-                reversed_x, final = scan(backward_cell, below.flip(1), next(states))
-                x = torch.cat([x, reversed_x.flip(1)], -1)
+                back, final = self._run(
+                    scan, backward_cell, below.flip(1), next(states), checkpoint=self.checkpoint and self.training
+                )
+                x = torch.cat([x, back.flip(1)], -1)
                 finals.append(final)
             x = self._above(x, below, layer)
         return x, tuple(part for final in finals for part in final)
 
     def trace(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """As ``forward``, but with the state after every step, each tensor (B, T, ·). One direction only."""
-        return self._upwards(trace, x, state)
+        return self._upwards(lambda cell, below, before: self._run(trace, cell, below, before), x, state)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One further step, x (..., F). Broadcasts as the cells do. One direction only."""
-        return self._upwards(lambda cell, below, before: cell.step(below, before)[1], x, state)
+        return self._upwards(self._step, x, state)
 
     def last(self, outputs: Tensor) -> Tensor:
         """Where each direction has read everything: outputs (B, T, width) -> (B, width)."""
@@ -85,7 +112,8 @@ class Stack(nn.Module):
 
     def _layers(self) -> list[list[Cell]]:
         cells = cast("list[Cell]", list(self.cells))
-        return [cells[i : i + self.directions] for i in range(0, len(cells), self.directions)]
+        own = [cells[i : i + self.directions] for i in range(0, len(cells), self.directions)]
+        return own * (self.layers // len(own))
 
     def _split(self, state: State) -> Iterator[State]:
         return (state[i : i + self._parts] for i in range(0, len(state), self._parts))
@@ -105,8 +133,56 @@ class Stack(nn.Module):
             x = self._above(kept[-1][0], below, layer)
         return x, tuple(part for parts in kept for part in parts)
 
+    def _step(self, cell: Cell, below: Tensor, before: State) -> State:
+        _, after = cell.step(below, before)
+        return mix(after, before, self._kept([part.shape for part in after], before[0]))
+
+    def _run(self, road: Callable[..., Any], cell: Cell, x: Tensor, state: State, **options: Any) -> Any:
+        """``scan`` or ``trace`` with this sequence's noise."""
+        options["noise"] = self._noise(x, state)
+        share = self.regularisation.weight_drop if self.training else 0.0
+        if not share:
+            return road(cell, x, state, **options)
+        dropped = {"cell.weight_hh": F.dropout(cast(Tensor, cast(nn.Module, cell).weight_hh), share)}
+        return torch.func.functional_call(_Along(road, cell), dropped, (x, state), options)
+
+    def _noise(self, x: Tensor, state: State) -> Noise:
+        share = self.regularisation.variational if self.training else 0.0
+        mask = F.dropout(torch.ones_like(state[0]), share) if share else None
+        keep = self._kept([torch.Size((*x.shape[:2], part.shape[1])) for part in state], state[0])
+        return QUIET if mask is None and not keep else Noise(mask, keep)
+
+    def _kept(self, shapes: list[torch.Size], like: Tensor) -> tuple[Tensor | float | None, ...]:
+        """Zoneout: drawn in training, its expectation otherwise."""
+        share = self.regularisation.zoneout
+        if not share:
+            return ()
+        if not self.training:
+            return (share,) * len(shapes)
+        memory = {shape: like.new_empty(shape).bernoulli_(share) for shape in shapes[1:]}  # one for all of a unit
+        return like.new_empty(shapes[0]).bernoulli_(share), *(memory[shape] for shape in shapes[1:])
+
     def _between(self, x: Tensor, layer: int) -> Tensor:
-        return F.dropout(x, self.dropout, self.training) if layer else x
+        share = self.regularisation.variational
+        if share and self.training and x.dim() > 2:
+            x = x * F.dropout(x.new_ones(len(x), 1, x.shape[-1]), share)
+        elif share:
+            x = F.dropout(x, share, self.training)
+        return F.dropout(x, self.regularisation.dropout, self.training) if layer else x
 
     def _above(self, h: Tensor, below: Tensor, layer: int) -> Tensor:
+        share = self.regularisation.layer_drop
+        if layer and share and self.training and torch.rand(()) < share:
+            return below
         return h + below if self.residual and layer else h
+
+
+class _Along(nn.Module):
+    """A road as a module, so that a cell's weights can be replaced for one run."""
+
+    def __init__(self, road: Callable[..., Any], cell: Cell) -> None:
+        super().__init__()
+        self.road, self.cell = road, cell
+
+    def forward(self, x: Tensor, state: State, **options: Any) -> Any:
+        return self.road(self.cell, x, state, **options)

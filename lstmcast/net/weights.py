@@ -13,15 +13,41 @@ def xavier(rows: int, columns: int, *, generator: torch.Generator) -> nn.Paramet
     return nn.Parameter(nn.init.xavier_uniform_(torch.empty(rows, columns), generator=generator))
 
 
-def orthogonal(gates: int, hidden: int, *, generator: torch.Generator) -> nn.Parameter:
+def orthogonal(gates: int, hidden: int, columns: int | None = None, *, generator: torch.Generator) -> nn.Parameter:
     """Recurrent weights (gates·C, C), orthogonal gate by gate, so that no gate shrinks the state at the start."""
-    blocks = [nn.init.orthogonal_(torch.empty(hidden, hidden), generator=generator) for _ in range(gates)]
+    shape = (hidden, columns or hidden)
+    blocks = [nn.init.orthogonal_(torch.empty(shape), generator=generator) for _ in range(gates)]
     return nn.Parameter(torch.cat(blocks))
 
 
 def zeros(*shape: int) -> nn.Parameter:
     """Biases."""
     return nn.Parameter(torch.zeros(*shape))
+
+
+def ones(*shape: int) -> nn.Parameter:
+    """Gains."""
+    return nn.Parameter(torch.ones(*shape))
+
+
+def stacked(on_h: Tensor, on_x: Tensor, bias: Tensor) -> Tensor:
+    """(N, R), (N, F) and (N,) side by side: the weights of [h | x | 1]."""
+    return torch.cat([on_h, on_x, bias.unsqueeze(1)], 1)
+
+
+def remember(
+    bias: Tensor, *, forget: int, admit: int | None, hidden: int, span: int | None, generator: torch.Generator
+) -> None:
+    """Start block ``forget`` of ``bias`` at +1 or, with ``span``, at the logarithms of memory lengths between 1 and
+    span − 1 steps, and block ``admit`` at their negatives (chrono, Tallec & Ollivier 2018)."""
+    blocks = torch.unflatten(bias.detach(), 0, (-1, hidden))
+    if span is None:
+        blocks[forget] = 1.0
+        return
+    lengths = torch.empty(hidden).uniform_(1, max(span - 1, 1), generator=generator)
+    blocks[forget] = lengths.log()
+    if admit is not None:
+        blocks[admit] = -lengths.log()
 
 
 def normal(*shape: int, generator: torch.Generator) -> nn.Parameter:
@@ -50,12 +76,6 @@ def _undrawn(inputs: int, outputs: int) -> nn.Linear:
     """A layer about to be filled. torch's own first draw is undone; its ``skip_init`` would cost half a second once."""
     with torch.random.fork_rng(devices=[]):
         return nn.Linear(inputs, outputs)
-
-
-def fill(parameter: Tensor, value: float) -> None:
-    """Set a slice of a parameter before training."""
-    with torch.no_grad():
-        parameter.fill_(value)
 
 
 def quieten(layer: nn.Linear) -> None:

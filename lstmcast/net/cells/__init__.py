@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from lstmcast.family import Family, Member
 
@@ -12,19 +12,46 @@ if TYPE_CHECKING:
 State: TypeAlias = "tuple[Tensor, ...]"
 
 
+class Packed(NamedTuple):
+    """A cell's weights and one time-major input (T, B, ·), as the shared loop takes them. R is the width of h.
+
+    ``weight``     (N, K) on [what is read of h | x | 1], N blocks of C one below the other
+    ``x``          (T, B, F), or None where the inputs come in ``added`` and the weights are on h alone
+    ``added``      (T, B, N) summands the rule adds itself
+    ``modulator``  (T, B, R) multiplies U_m h₋ (``modulating`` (R, R)), and that is read in place of h₋
+    ``crossed``    [h₋ | h₋⊙x] is read in place of h₋
+    ``projection`` (R, C) from what the rule gives to h
+    ``parameters`` of the pointwise rule
+    """
+
+    weight: Tensor
+    x: Tensor | None
+    added: Tensor | None = None
+    modulator: Tensor | None = None
+    modulating: Tensor | None = None
+    crossed: bool = False
+    projection: Tensor | None = None
+    parameters: tuple[Tensor, ...] = ()
+
+
 class Cell(Protocol):
-    """A recurrent cell, built as ``Cell(F, C, generator=...)``.
+    """A recurrent cell, built as ``Cell(F, C, generator=...)``; some take further options by name.
 
     ``step`` is the readable road: the equations of the paper for one timestep. It broadcasts over leading axes, so that
-    one state can meet many inputs; state tensor 0 is the output h. A cell may add ``native`` (see ``NativeCell``) and
-    ``trace`` (see ``TracingCell``).
+    one state can meet many inputs; state tensor 0 is the output h. ``rule`` and ``packed`` are the fast road: the name
+    of the pointwise rule, and what the shared loop multiplies. A cell may add ``native`` (see ``NativeCell``).
     """
 
     inputs: int
     hidden: int
+    rule: ClassVar[str]
 
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """x (..., F), state of (..., C) -> h (..., C), new state."""
+    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        """x (..., F), state of (..., C) -> h (..., C), new state. ``mask`` multiplies h₋ where the sums read it."""
+        ...
+
+    def packed(self, x: Tensor) -> Packed:
+        """x (T, B, F) and the weights for the loop. Gradients flow through what is returned."""
         ...
 
     def initial_state(self, lanes: int) -> State:
@@ -41,20 +68,20 @@ class NativeCell(Protocol):
         ...
 
 
-@runtime_checkable
-class TracingCell(Protocol):
-    """A cell that reaches the state after every step faster than step by step."""
-
-    def trace(self, x: Tensor, state: State) -> State:
-        """x (B, T, F), state of (B, C) -> states of (B, T, C)."""
-        ...
-
-
 CELLS = Family(
     "cell",
     {
         "lstm": Member("lstmcast.net.cells.lstm:LSTM", "long short-term memory with forget gate"),
         "gru": Member("lstmcast.net.cells.gru:GRU", "gated recurrent unit: two gates, no separate cell state"),
         "rnn": Member("lstmcast.net.cells.rnn:RNN", "plain tanh recurrence, for comparison"),
+        "peephole": Member("lstmcast.net.cells.peephole:Peephole", "LSTM whose gates see the cell, for timing"),
+        "coupled": Member("lstmcast.net.cells.coupled:Coupled", "LSTM that forgets as much as it takes in"),
+        "projected": Member("lstmcast.net.cells.projected:Projected", "LSTM with a memory wider than its output"),
+        "layernorm": Member("lstmcast.net.cells.layernorm:LayerNorm", "LSTM with standardised sums and cell"),
+        "multiplicative": Member(
+            "lstmcast.net.cells.multiplicative:Multiplicative", "LSTM whose transitions depend on the input"
+        ),
+        "highway": Member("lstmcast.net.cells.highway:Highway", "LSTM with a gated path past the step"),
+        "slstm": Member("lstmcast.net.cells.slstm:SLSTM", "LSTM with exponential gates and a normalised memory"),
     },
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lstmcast.net import weights
-from lstmcast.net.cells import State
+from lstmcast.net.cells import Packed, State
 
 
 class LSTM(nn.Module):
@@ -17,25 +19,29 @@ class LSTM(nn.Module):
 
     Variables, in the layout of ``torch.nn.LSTM`` with the gates in the order i, f, g, o:
         ``weight_ih`` (4C, F) Xavier; ``weight_hh`` (4C, C) orthogonal per gate; ``bias_ih`` (4C,) zero but for the
-        forget gate's +1, so that memories last until training says otherwise; ``bias_hh`` (4C,) zero.
+        forget gate's +1, so that memories last until training says otherwise; ``bias_hh`` (4C,) zero. With ``span``
+        the gates start with memories of all lengths up to so many steps (chrono, Tallec & Ollivier 2018).
     Together 4C(C+F+1), and 4C more because torch keeps two bias vectors.
     """
 
-    def __init__(self, inputs: int, hidden: int, *, generator: torch.Generator) -> None:
+    rule: ClassVar[str] = "lstm"
+
+    def __init__(self, inputs: int, hidden: int, *, span: int | None = None, generator: torch.Generator) -> None:
         super().__init__()
         self.inputs, self.hidden = inputs, hidden
         self.weight_ih = weights.xavier(4 * hidden, inputs, generator=generator)
         self.weight_hh = weights.orthogonal(4, hidden, generator=generator)
         self.bias_ih = weights.zeros(4 * hidden)
         self.bias_hh = weights.zeros(4 * hidden)
-        weights.fill(self.bias_ih[hidden : 2 * hidden], 1.0)
+        weights.remember(self.bias_ih, forget=1, admit=0, hidden=hidden, span=span, generator=generator)
 
     def initial_state(self, lanes: int) -> State:
         zero = self.weight_hh.new_zeros(lanes, self.hidden)
         return zero, zero
 
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
         h, c = state
+        h = h if mask is None else h * mask
         i, f, g, o = (F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh)).chunk(
             4, -1
         )
@@ -47,26 +53,11 @@ class LSTM(nn.Module):
         h = o * torch.tanh(c)  # (6) output       h = o⊙tanh c
         return h, (h, c)
 
+    def packed(self, x: Tensor) -> Packed:
+        return Packed(weights.stacked(self.weight_hh, self.weight_ih, self.bias_ih + self.bias_hh), x)
+
     def native(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         h, c = (part.unsqueeze(0) for part in state)
         variables = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         output, h, c = torch.lstm(x, (h, c), variables, True, 1, 0.0, torch.is_grad_enabled(), False, True)
         return output, (h[0], c[0])
-
-    def trace(self, x: Tensor, state: State) -> State:
-        """The state after every step. The fused kernel keeps the cells to itself, but given its outputs all gates
-        follow at once, and only the sum (5) has to wait for the step before."""
-        h, c = state
-        outputs, _ = self.native(x, state)
-        i, f, g, _ = self._sums(x, torch.cat([h.unsqueeze(1), outputs[:, :-1]], 1))
-        gains = torch.sigmoid(i) * torch.tanh(g)
-        cells = []
-        for f_t, gain_t in zip(torch.sigmoid(f).unbind(1), gains.unbind(1), strict=True):
-            c = torch.addcmul(gain_t, f_t, c)
-            cells.append(c)
-        return outputs, torch.stack(cells, 1)
-
-    def _sums(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        sums = F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh)
-        i, f, g, o = sums.chunk(4, -1)
-        return i, f, g, o

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lstmcast.net import weights
-from lstmcast.net.cells import State
+from lstmcast.net.cells import Packed, State
 
 
 class RNN(nn.Module):
@@ -17,6 +19,8 @@ class RNN(nn.Module):
         ``weight_ih`` (C, F) Xavier; ``weight_hh`` (C, C) orthogonal; ``bias_ih``, ``bias_hh`` (C,) zero.
     Together C(C+F+1), and C more because torch keeps two bias vectors.
     """
+
+    rule: ClassVar[str] = "rnn"
 
     def __init__(self, inputs: int, hidden: int, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -29,12 +33,16 @@ class RNN(nn.Module):
     def initial_state(self, lanes: int) -> State:
         return (self.weight_hh.new_zeros(lanes, self.hidden),)
 
-    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
         (h,) = state
+        h = h if mask is None else h * mask
         h = torch.tanh(  # (1) h = tanh(W x + U h₋ + b)
             F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh)
         )
         return h, (h,)
+
+    def packed(self, x: Tensor) -> Packed:
+        return Packed(weights.stacked(self.weight_hh, self.weight_ih, self.bias_ih + self.bias_hh), x)
 
     def native(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         variables = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
