@@ -55,7 +55,7 @@ NET = (
     "refusals",
     "forecaster",
 )
-HALL = ("artifact", "forecast", "fit", "anomaly", "report", "recipes", "cli", "__main__")
+HALL = ("artifact", "forecast", "fit", "anomaly", "study", "report", "recipes", "cli", "__main__")
 
 
 def numbered(floors: tuple[str, ...], *, above: int, wing: str = "") -> dict[str, int]:
