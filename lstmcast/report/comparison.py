@@ -11,7 +11,7 @@ import pandas as pd
 from lstmcast.report.charts import thin
 
 _BAR, _SEED, _RULE, _OTHERS = "#0072b2", "#222222", "#d55e00", "#c8c8c8"
-_COLUMNS = 4
+_COLUMNS, _WIDTH = 4, 205
 _POINTS = 250  # of each loss curve
 _SMOOTH = 0.04  # share of the steps a shown loss is averaged over
 
@@ -54,22 +54,20 @@ def _bars(rows: pd.DataFrame, order: list[str], name: str, title: str, form: str
     x = alt.X(
         f"{name}:Q",
         title=title,
-        scale=alt.Scale(domain=[0, 1.22 * longest], nice=False),
-        axis=alt.Axis(tickCount=4, format="~s" if name == "size" else "~g"),
+        scale=alt.Scale(domain=[0, 1.25 * longest], nice=False),
+        axis=alt.Axis(tickCount=4, format="~s" if name == "size" else "~f"),
     )
     bar = alt.Chart(means).mark_bar(color=_BAR, height={"band": 0.68}).encode(x=x, y=y)
-    label = (
-        alt.Chart(means)
-        .mark_text(align="left", dx=5, fontSize=10)
-        .encode(x=f"{name}:Q", y=y, text=alt.Text(f"{name}:Q", format=form))
-    )
+    # Beyond every bar, dot and rule, so that nothing is written over.
+    label = alt.Chart(means).mark_text(align="right", dx=-4, fontSize=10)
+    label = label.encode(x=alt.value(_WIDTH), y=y, text=alt.Text(f"{name}:Q", format=form))
     layers = [bar, label]
     if rows.groupby("candidate").size().max() > 1 and name in {"mase", "milliseconds"}:
         layers.append(alt.Chart(rows).mark_point(color=_SEED, size=14, filled=True).encode(x=f"{name}:Q", y=y))
     if np.isfinite(rule):
         line = alt.Chart(pd.DataFrame({name: [rule]})).mark_rule(color=_RULE, strokeDash=[5, 3], strokeWidth=2)
         layers.append(line.encode(x=f"{name}:Q"))
-    return alt.layer(*layers).properties(width=205, height={"step": 20})
+    return alt.layer(*layers).properties(width=_WIDTH, height={"step": 20})
 
 
 def _loss_panels(curves: pd.DataFrame, order: list[str]) -> Any:
