@@ -138,16 +138,17 @@ def _naive(laps: list[Lap]) -> float:
 
 def _table(rows: pd.DataFrame) -> Table:
     """One line per candidate, seeds averaged, best first; those without a score at the end."""
-    lines = []
+    lines: list[tuple[float, tuple[Any, ...]]] = []
     for name, part in rows.groupby("candidate", sort=False):
         mean = part[["mase", "skill", "seconds_per_step", "parameters", "bytes_kept", "loss"]].astype(float).mean()
         note = "; ".join(dict.fromkeys(str(text) for text in part["note"] if text))
         known = int(mean["parameters"]) if np.isfinite(mean["parameters"]) else None
         figures = (mean["mase"], mean["skill"], 1e3 * mean["seconds_per_step"])
         shown = [_rounded(value) for value in figures]
-        lines.append((name, *shown, known, _rounded(mean["bytes_kept"] / 1e6), _rounded(mean["loss"]), note))
-    lines.sort(key=lambda line: np.inf if line[1] is None else line[1])
-    return Table("comparison", _COLUMNS, tuple(lines))
+        line = (name, *shown, known, _rounded(mean["bytes_kept"] / 1e6), _rounded(mean["loss"]), note)
+        lines.append((float(mean["mase"]) if np.isfinite(mean["mase"]) else np.inf, line))
+    lines.sort(key=lambda pair: pair[0])
+    return Table("comparison", _COLUMNS, tuple(line for _, line in lines))
 
 
 def _rounded(value: float) -> float | None:
