@@ -59,7 +59,7 @@ NET = (
     "forecaster",
     "ensemble",
 )
-HALL = ("artifact", "forecast", "fit", "anomaly", "report", "recipes", "cli", "__main__")
+HALL = ("artifact", "forecast", "fit", "anomaly", "study", "report", "recipes", "cli", "__main__")
 
 
 def numbered(floors: tuple[str, ...], *, above: int, wing: str = "") -> dict[str, int]:

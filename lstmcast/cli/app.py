@@ -18,6 +18,7 @@ from lstmcast.cli.options import GENERAL, VERSION
 from lstmcast.cli.verb import declare
 from lstmcast.cli.verbs.backtest import backtest
 from lstmcast.cli.verbs.check import check
+from lstmcast.cli.verbs.compare import compare
 from lstmcast.cli.verbs.detect import detect_anomalies
 from lstmcast.cli.verbs.doctor import doctor
 from lstmcast.cli.verbs.evaluate import evaluate
@@ -34,6 +35,7 @@ VERBS = {
     "predict": (predict, "Forecast what comes after the last row."),
     "detect-anomalies": (detect_anomalies, "Flag rows that are not as expected."),
     "backtest": (backtest, "Forecast the known past and score it."),
+    "compare": (compare, "Train several cells on equal footing."),
     "evaluate": (evaluate, "Score an old forecast against what came true."),
     "check": (check, "Read and validate data; trains nothing."),
     "plot": (plot, "Draw a forecast or anomalies file."),

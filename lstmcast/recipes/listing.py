@@ -36,6 +36,7 @@ FAMILIES: Mapping[str, Family] = _Tables(
         "transforms": "lstmcast.net.transforms:TRANSFORMS",
         "normalisers": "lstmcast.net.normalise:NORMALISERS",
         "bases": "lstmcast.net.bases:BASES",
+        "comparators": "lstmcast.study:COMPARATORS",
         "baselines": "lstmcast.forecast.baselines:BASELINES",
     }
 )
