@@ -96,9 +96,9 @@ class _Run:
         self.panel, self.plan, self.settings = panel, plan, settings
         self.checkpoints, self.identity, self.on_progress = checkpoints, identity, on_progress
         self.network = Forecaster(plan.architecture, generator=generator)
-        self.network.set_covariate_scale(*_covariate_scale(panel, plan))
+        self.network.setcovariate_scale(*covariate_scale(panel, plan))
         self.network.to(device.choose(settings.device))
-        self.objective = _objective(panel, plan, self.network, pools)
+        self.objective = make_objective(panel, plan, self.network, seed=settings.seed, pools=pools)
         self.optimiser = optimiser.build(self.network, settings, learning_rate=self.rate)
         self.schedule = optimiser.schedule(self.optimiser, settings, steps=plan.steps)
         self.average = optimiser.WeightAverage(self.network, settings.ema)
@@ -231,15 +231,18 @@ class _Run:
         self.history = [tuple(row) for row in state["history"]]
 
 
-def _objective(panel: Panel, plan: Plan, network: Forecaster, pools: Pools | None) -> Objective:
+def make_objective(
+    panel: Panel, plan: Plan, network: Forecaster, *, seed: int, pools: Pools | None = None
+) -> Objective:
+    """Where the losses of ``network`` come from: a stream, a pool of summarised histories, or windows."""
     settings = plan.settings.training
     lanes = cast(int, settings.batch)
     if settings.stateful and settings.tbptt:
         k1, k2 = settings.tbptt
         return StreamObjective(panel, plan.split, network, lanes=lanes, k1=k1, k2=k2)
-    if plan.architecture.summarises:
-        return PoolObjective((pools or Pools(panel, plan.split)).of(network), batch=lanes, seed=settings.seed)
-    return WindowObjective(panel, plan.split, network, batch=lanes, seed=settings.seed)
+    if network.architecture.summarises:
+        return PoolObjective((pools or Pools(panel, plan.split)).of(network), batch=lanes, seed=seed)
+    return WindowObjective(panel, plan.split, network, batch=lanes, seed=seed)
 
 
 def _random_states(place: torch.device) -> list[Tensor]:
@@ -247,7 +250,7 @@ def _random_states(place: torch.device) -> list[Tensor]:
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state(place)] if place.type == "cuda" else [])]
 
 
-def _covariate_scale(panel: Panel, plan: Plan) -> tuple[Tensor, Tensor]:
+def covariate_scale(panel: Panel, plan: Plan) -> tuple[Tensor, Tensor]:
     """Mean and deviation (K,) of each covariate over the training rows; a covariate that never varies gets scale 1."""
     trains = np.zeros(len(panel.values), dtype=bool)
     for begin, limit in zip(panel.offsets[:-1], plan.split.limit, strict=True):

@@ -26,7 +26,14 @@ class Linear:
                 "comparator 'linear' reads whole windows and carries no state from row to row",
                 remedy="leave it out of --cells, or leave out --stateful",
             )
-        plain = {"cell": "rnn", "layers": 1, "residual": False, "bidirectional": False, "decoder": "direct"}
+        plain = {
+            "cell": "rnn",
+            "layers": 1,
+            "residual": False,
+            "bidirectional": False,
+            "decoder": "direct",
+            "facts": False,
+        }
         return replace(given, highway=True, **plain)  # type: ignore[arg-type]  # the values fit their fields
 
     def move_into(self, network: Forecaster, *, generator: torch.Generator) -> None:  # noqa: ARG002  # nothing is drawn
@@ -34,7 +41,7 @@ class Linear:
         patches = -(-shape.horizon // shape.patch)
         network.add_module("embed", _Blind())
         network.add_module("stack", _Nothing())
-        network.add_module("decoder", _Constant(patches, shape.patch * shape.targets * network.head.width))
+        network.add_module("decoder", _Constant(patches, shape.patch * shape.targets * network.width))
 
 
 class _Blind(nn.Module):

@@ -16,9 +16,8 @@ from lstmcast.errors import UsageError
 from lstmcast.family import nearest
 from lstmcast.fit import device, optimiser
 from lstmcast.fit.interrupt import Stop
-from lstmcast.fit.objective import Objective, WindowObjective
+from lstmcast.fit.loop import covariate_scale, make_objective
 from lstmcast.fit.plan import Plan
-from lstmcast.fit.tbptt import StreamObjective
 from lstmcast.forecast import metrics
 from lstmcast.forecast.backtest import backtest_frame
 from lstmcast.forecast.predict import quantiles_at
@@ -116,17 +115,8 @@ def _network(candidate: Candidate, panel: Panel, *, seed: int) -> Forecaster:
     network = Forecaster(candidate.plan.architecture, generator=generator)
     if candidate.name in COMPARATORS:
         COMPARATORS.load(candidate.name)().move_into(network, generator=generator)
-    network.set_covariate_scale(*_covariate_scale(panel, candidate.plan))
+    network.set_covariate_scale(*covariate_scale(panel, candidate.plan))
     return network
-
-
-def _covariate_scale(panel: Panel, plan: Plan) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (K,) of each covariate over the rows that train."""
-    row = np.arange(len(panel.values))
-    rows = np.ma.masked_invalid(panel.covariates[row < plan.split.limit[panel.segment_of(row)]].astype(np.float64))
-    mean, deviation = np.ma.filled(rows.mean(axis=0), 0.0), np.ma.filled(rows.std(axis=0), 0.0)
-    deviation[deviation <= 1e-12 * np.maximum(np.abs(mean), 1.0)] = 1.0
-    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
 def _train(
@@ -134,7 +124,7 @@ def _train(
 ) -> tuple[list[float], list[float], int]:
     """Losses and seconds of each step, and the bytes kept by the first; the network ends with its average weights."""
     settings = plan.settings.training
-    objective = _objective(network, plan, panel, seed=seed)
+    objective = make_objective(panel, plan, network, seed=seed)
     update = optimiser.build(network, settings, learning_rate=cast("float", settings.learning_rate))
     rate = optimiser.schedule(update, settings, steps=steps)
     average = optimiser.WeightAverage(network, settings.ema)
@@ -159,15 +149,6 @@ def _train(
         on_step(len(losses), losses[-1])
     network.load_state_dict(average.weights)
     return losses, times or [float("nan")], memory.bytes
-
-
-def _objective(network: Forecaster, plan: Plan, panel: Panel, *, seed: int) -> Objective:
-    settings = plan.settings.training
-    lanes = cast("int", settings.batch)
-    if settings.stateful and settings.tbptt:
-        k1, k2 = settings.tbptt
-        return StreamObjective(panel, plan.split, network, lanes=lanes, k1=k1, k2=k2)
-    return WindowObjective(panel, plan.split, network, batch=lanes, seed=seed)
 
 
 class _Kept:
