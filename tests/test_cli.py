@@ -23,6 +23,8 @@ FLAGS = [flag for panel in (READER, NETWORK, TRAINING, DETECTION, COMPUTE) for f
 ONLY_BY_SET = {
     *(f"training.{name}" for name in ("weight_decay", "clip_value", "ema", "checkpoint_steps", "refit", "shrink")),
     *(f"network.{name}" for name in ("spread", "history", "deseasonalise", "correction", "facts", "error", "blend")),
+    *(f"network.{name}" for name in ("memory", "heads", "form", "forget_bias")),
+    *(f"network.{name}" for name in ("shared_layers", "checkpointing", "layer_drop")),
 }
 
 Recorded = dict[str, Any]

@@ -96,7 +96,7 @@ class _Run:
         self.panel, self.plan, self.settings = panel, plan, settings
         self.checkpoints, self.identity, self.on_progress = checkpoints, identity, on_progress
         self.network = Forecaster(plan.architecture, generator=generator)
-        self.network.setcovariate_scale(*covariate_scale(panel, plan))
+        self.network.set_covariate_scale(*covariate_scale(panel, plan))
         self.network.to(device.choose(settings.device))
         self.objective = make_objective(panel, plan, self.network, seed=settings.seed, pools=pools)
         self.optimiser = optimiser.build(self.network, settings, learning_rate=self.rate)

@@ -29,7 +29,7 @@ class Transformer:
                 "comparator 'transformer' reads whole windows and carries no state from row to row",
                 remedy="leave it out of --cells, or leave out --stateful",
             )
-        return replace(given, cell="rnn", layers=1, residual=False, bidirectional=False, decoder="direct")
+        return replace(given, cell="rnn", layers=1, residual=False, bidirectional=False, decoder="direct", facts=False)
 
     def move_into(self, network: Forecaster, *, generator: torch.Generator) -> None:
         shape = network.architecture
