@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lstmcast.atomic import replace_file
@@ -22,6 +22,15 @@ SECONDS = {"fast": 20.0, "auto": 120.0, "best": 900.0}
 _PROBE = 10  # steps; the first ones warm caches up
 _LEAST = 100  # steps below which a network has hardly begun to learn
 _FILE = "budget.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The share of the ``steps``, and how many members are ``tried`` and trained in the end."""
+
+    steps: float
+    tried: int
+    members: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,42 +63,42 @@ def fit_into(
     """
     seconds = SECONDS[trial.settings.training.budget]
     if resume and checkpoints is not None and (checkpoints / _FILE).is_file():
-        share, members, each = _remembered(checkpoints / _FILE)
+        share, each = _remembered(checkpoints / _FILE)
     else:
         each = _probe(panel, trial, on_progress)
-        share, members = _share(trial, final, each, seconds, processes)
+        share = _share(trial, final, each, seconds, processes)
         if checkpoints is not None:
             with replace_file(checkpoints / _FILE) as file:
-                json.dump({"share": share, "members": members, "step_seconds": each}, file)
-    if share < 1 or members < len(final.members):
-        final = final.first(members).shortened(share, least=_LEAST)
-        trial = trial.first(min(members, len(trial.members))).shortened(share, least=_LEAST)
+                json.dump(asdict(share) | {"step_seconds": each}, file)
+    if share.steps < 1 or share.members < len(final.members):
+        final = final.first(share.members).shortened(share.steps, least=_LEAST)
+        told = f"{share.members} member{'s' if share.members > 1 else ''} of {final.steps} steps"
         on_progress(
-            Notice(
-                f"a step takes {each:.2g} s here: {members} member{'s' if members > 1 else ''} of {final.steps} steps, "
-                f"to end within {seconds:g} s (--budget best allows more)"
-            )
+            Notice(f"a step takes {each:.2g} s here: {told}, to end within {seconds:g} s (--budget best allows more)")
         )
-    return Allotment(trial, final, each)
+    return Allotment(trial.first(share.tried).shortened(share.steps, least=_LEAST), final, each)
 
 
 def _steps(plan: Plan) -> int:
     return sum(plan.alone(number).steps for number in range(len(plan.members)))
 
 
-def _share(trial: Plan, final: Plan, each: float, seconds: float, processes: int) -> tuple[float, int]:
-    """The share of the steps and the number of final members that fit into ``seconds``."""
+def _share(trial: Plan, final: Plan, each: float, seconds: float, processes: int) -> Share:
+    """What fits into ``seconds``: members of the trial go first, then final ones, then steps."""
     if trial.steps_given:
-        return 1.0, len(final.members)
+        return Share(1.0, len(trial.members), len(final.members))
 
-    def expected(members: int) -> float:
-        rounds = math.ceil(members / min(processes, members))
-        return each * (_steps(trial) / min(processes, len(trial.members)) + rounds * final.steps)
+    def expected(tried: int, members: int) -> float:
+        rounds = math.ceil(members / processes) + (0 if trial is final else math.ceil(tried / processes))
+        return each * rounds * final.steps
 
-    members = len(final.members)
-    while members > 1 and expected(members) > seconds:
+    tried, members = len(trial.members), len(final.members)
+    while tried > 1 and trial is not final and expected(tried, members) > seconds:
+        tried -= 1
+    while members > 1 and expected(tried, members) > seconds:
         members -= 1
-    return min(1.0, seconds / max(expected(members), 1e-9)), members
+    tried = members if trial is final else tried
+    return Share(min(1.0, seconds / max(expected(tried, members), 1e-9)), tried, members)
 
 
 def _probe(panel: Panel, plan: Plan, on_progress: OnProgress) -> float:
@@ -109,9 +118,10 @@ def _probe(panel: Panel, plan: Plan, on_progress: OnProgress) -> float:
     return (times[-1] - times[2]) / (len(times) - 3) if len(times) > 3 else 0.0
 
 
-def _remembered(path: Path) -> tuple[float, int, float]:
+def _remembered(path: Path) -> tuple[Share, float]:
     try:
         note = json.loads(path.read_bytes())
-        return float(note["share"]), int(note["members"]), float(note["step_seconds"])
+        share = Share(float(note["steps"]), int(note["tried"]), int(note["members"]))
+        return share, float(note["step_seconds"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ModelError(f"{path} cannot be read: {error}", remedy="train without --resume") from error

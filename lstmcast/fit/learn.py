@@ -96,7 +96,7 @@ def learn(
         plan=plan,
         held=held,
         actual=actual,
-        factors=width_factors(held, actual, plan.architecture.quantiles),
+        factors=width_factors(held, actual, plan.architecture.quantiles, origins=plan.origins),
         history=tuple((name, k, *row) for name, fits in stages for k, one in enumerate(fits) for row in one.history),
         steps=sum(fitted.steps for _, fits in stages for fitted in fits),
     )

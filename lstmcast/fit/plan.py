@@ -56,7 +56,8 @@ class Plan:
     ``architecture`` and ``steps`` are those of the first of the ``members`` whose forecasts are averaged; ``alone``
     gives the plan of each, and the first ``tried`` of them show on held-out rows what the plan is worth. ``season`` is
     the main season in rows (1 where there is none): what seasonal naive repeats. ``median_length`` rows has a typical
-    series. ``split`` says which rows train and which validate; ``steps_given`` whether the user set the steps.
+    series. ``split`` says which rows train and which
+    validate, from ``origins`` points of each series at most; ``steps_given`` whether the user set the steps.
     """
 
     settings: Settings
@@ -68,6 +69,7 @@ class Plan:
     reasons: tuple[Reason, ...]
     members: tuple[Member, ...]
     regime: Regime
+    origins: int
     tried: int
     steps_given: bool
 
@@ -141,7 +143,8 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
         reasons=tuple(book.reasons),
         members=tuple(members),
         regime=way,
-        tried=len(members) if way == "short" else 1,
+        origins=max(folds, 1),
+        tried=len(members),
         steps_given=settings.training.max_steps is not None or settings.training.epochs is not None,
     )
 

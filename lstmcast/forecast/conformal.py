@@ -2,7 +2,7 @@
 
 A network's own intervals tend to be too narrow, most of all after training on little. On windows it has not seen, the
 error of each interval is measured in units of its own half-width; the quantile of these errors that the interval's
-level asks for says by how much the half-width must grow. It never shrinks: held-out windows are few and often from one
+level asks for says by how much the half-width must grow. It hardly shrinks: held-out windows are few and often from one
 calm stretch, weak evidence for promising more. Conformalised quantile regression (Romano,
 Patterson & Candès 2019) with the width-normalised score of Sesia & Candès (2020), pooled over all series.
 """
@@ -17,20 +17,25 @@ Floats = NDArray[np.float64]
 _BUCKETS = 4  # parts of the horizon with a factor of their own
 _DOUBT = 10  # windows at which the correction is trusted by half
 _MOST = 5.0  # no factor is larger
+_LEAST, _AGREE = 0.85, 50  # smallest factor, and series whose agreement allows factors below 1
+_MANY = 100  # origins, if nobody says
 
 
-def width_factors(quantiles: Floats, y: Floats, trained: tuple[float, ...]) -> Floats:
+def width_factors(quantiles: Floats, y: Floats, trained: tuple[float, ...], *, origins: int = _MANY) -> Floats:
     """Factors float64 (P, H) for the half-widths of the P intervals around the median, innermost first.
 
     ``quantiles`` (V, H, D, Q) at the ``trained`` levels and ``y`` (V, H, D), NaN where not observed, of V held-out
-    windows, all in the user's units. Factors are at least 1, and near it with few windows.
+    windows, all in the user's units. The windows begin at ``origins`` points of each series: what happened at one of
+    them says little of other times, however many series it happened to. Factors are near 1 with few windows or origins,
+    and below it only where many series agree.
     """
     middle, pairs = _pairs(trained)
     windows, horizon = y.shape[:2]
     factors = np.ones((len(pairs), horizon))
     if not windows:
         return factors
-    trust = windows / (windows + _DOUBT)
+    trust = windows / (windows + _DOUBT) * origins / (origins + 1)
+    least = _LEAST if windows >= _AGREE * origins else 1.0
     median = quantiles[..., middle]
     for p, (low, high) in enumerate(pairs):
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -43,7 +48,7 @@ def width_factors(quantiles: Floats, y: Floats, trained: tuple[float, ...]) -> F
             if len(seen):
                 share = trained[high] - trained[low]
                 rank = min(1.0, share * (1 + 1 / len(seen)))
-                factors[p, steps] = np.clip(np.quantile(seen, rank), 1.0, _MOST) ** trust
+                factors[p, steps] = np.clip(np.quantile(seen, rank), least, _MOST) ** trust
     return factors
 
 
@@ -61,7 +66,7 @@ def corrected(quantiles: Floats, trained: tuple[float, ...], factors: Floats) ->
     return out
 
 
-def cross_corrected(quantiles: Floats, y: Floats, trained: tuple[float, ...]) -> Floats:
+def cross_corrected(quantiles: Floats, y: Floats, trained: tuple[float, ...], *, origins: int = _MANY) -> Floats:
     """``quantiles`` (V, H, D, Q), each half of the windows corrected by what the other half taught.
 
     What is reported of these intervals is honest: no window has vouched for itself.
@@ -71,7 +76,9 @@ def cross_corrected(quantiles: Floats, y: Floats, trained: tuple[float, ...]) ->
     out = quantiles.copy()
     first = np.arange(len(y)) % 2 == 0
     for half in (first, ~first):
-        out[half] = corrected(quantiles[half], trained, width_factors(quantiles[~half], y[~half], trained))
+        out[half] = corrected(
+            quantiles[half], trained, width_factors(quantiles[~half], y[~half], trained, origins=origins)
+        )
     return out
 
 

@@ -100,7 +100,7 @@ def _verdict(learned: Learned, panel: Panel) -> Verdict:
     frame = backtest_frame(
         panel,
         plan.split.validation,
-        cross_corrected(learned.held, learned.actual, trained),
+        cross_corrected(learned.held, learned.actual, trained, origins=plan.origins),
         trained=trained,
         settings=plan.settings.network,
         season=plan.season,
