@@ -1,6 +1,7 @@
 """Accuracy and cost on public data, through the command line and with its defaults.
 
-    python benchmarks/accuracy.py --data DIR [--sets m4-hourly,m3-monthly] [--seeds 1,2,3] [--off KEY=VALUE]
+    python benchmarks/accuracy.py --data DIR [--sets m4-hourly,m3-monthly] [--seeds 1,2,3] [--off KEY=VALUE] > runs.jsonl
+    python benchmarks/accuracy.py --table runs.jsonl        a table of the means over the seeds, as Markdown
 
 DIR holds the folders below; a set whose files are missing is left out with a word on stderr.
 
@@ -111,11 +112,17 @@ SETS: dict[str, Competition | Rolling] = {
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--data", type=Path, required=True, help="folder with the folders named above")
+    options.add_argument("--data", type=Path, help="folder with the folders named above")
+    options.add_argument("--table", type=Path, help="print the runs of this file as a table")
     options.add_argument("--sets", default=",".join(SETS), help="some of the sets, separated by commas")
     options.add_argument("--seeds", default="1", help="one run for each")
     options.add_argument("--off", action="append", default=[], help="a settings key to set, such as network.highway=no")
     given = options.parse_args()
+    if given.table is not None:
+        print(table([json.loads(line) for line in given.table.read_text().splitlines()]))
+        return
+    if given.data is None:
+        options.error("--data names the folder of the data")
     sets = given.sets.split(",")
     if unknown := [name for name in sets if name not in SETS]:
         options.error(f"unknown set {unknown[0]}; choose from {', '.join(SETS)}")
@@ -132,6 +139,28 @@ def main() -> None:
                     break
             facts = {"set": name, "seed": int(seed), "off": given.off, **found, "references": of.references}
             print(json.dumps(facts | {"processor": processor(), "versions": versions()}), flush=True)
+
+
+def table(runs: list[dict[str, Any]]) -> str:
+    """Mean over the seeds of each set: score, seasonal naive, references, coverage and seconds."""
+    head = "| set | score | lstmcast | seasonal naive | others | 80 % / 95 % held | train s | seeds |"
+    lines = [head, "|" + "---|" * 8]
+    for name in dict.fromkeys(run["set"] + "".join(f" {off}" for off in run["off"]) for run in runs):
+        of = [run for run in runs if run["set"] + "".join(f" {off}" for off in run["off"]) == name]
+        if "owa" in of[0]:
+            score, ours, naive = "OWA", [run["owa"] for run in of], of[0]["seasonal_naive_owa"]
+            seconds = [run["wall_s"]["train"] for run in of]
+        else:
+            score, ours = "MSE", [run["mse"]["y_hat"] for run in of]
+            naive = min(value for key, value in of[0]["mse"].items() if key != "y_hat")
+            seconds = [run["wall_s"] for run in of]
+        held = " / ".join(f"{np.mean([run['coverage'][level] for run in of]):.3f}" for level in ("80", "95"))
+        others = ", ".join(f"{who} {value:.3f}" for who, value in of[0]["references"].items())
+        lines.append(
+            f"| {name} | {score} | {np.mean(ours):.3f} | {naive:.3f} | {others} | {held} | {np.mean(seconds):.0f} | "
+            f"{len(of)} |"
+        )
+    return "\n".join(lines)
 
 
 def competition(data: Path, of: Competition, flags: list[str], place: Path) -> dict[str, Any]:
