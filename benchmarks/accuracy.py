@@ -1,7 +1,7 @@
 """Accuracy and cost on public data, through the command line and with its defaults.
 
-    python benchmarks/accuracy.py --data DIR [--sets m4-hourly,m3-monthly] [--seeds 1,2,3] [--off KEY=VALUE] > runs.jsonl
-    python benchmarks/accuracy.py --table runs.jsonl        a table of the means over the seeds, as Markdown
+    python benchmarks/accuracy.py --data DIR [--sets m4-hourly,m3-monthly] [--seeds 1,2,3] [--off KEY=VALUE]
+    python benchmarks/accuracy.py --table RUNS.jsonl
 
 DIR holds the folders below; a set whose files are missing is left out with a word on stderr.
 
@@ -15,7 +15,8 @@ DIR holds the folders below; a set whose files are missing is left out with a wo
 
 Competition sets run ``train``, ``predict`` and ``evaluate``; the others one ``backtest`` that trains before the first
 origin. Every run is a process of its own in a temporary folder and is given nothing but the horizon, the seed and what
-``--off`` switches (a settings key; for ablations). One JSON line each on stdout: scores, coverage, the same scores of
+``--off`` switches (a settings key; for ablations). One JSON line each on stdout, of which
+``--table`` makes a table of the means over the seeds: scores, coverage, the same scores of
 the baselines, wall and CPU seconds, machine and versions, and figures of others to compare with.
 """
 

@@ -110,6 +110,9 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
     others = differences(way, settings, facts, shapes[0])
     shapes += [_architecture(panel, settings, facts, way, season, _Book(), difference) for difference in others[1:]]
     book.settle("members", settings.training.members, len(shapes), "networks that differ err differently")
+    for number, difference in enumerate(others[1:], start=2):
+        told = ", ".join(f"{key} {value}" for key, value in difference.items()) or "its own seed"
+        book.reasons.append(Reason(f"member {number}", told, "as the first but for this"))
     architecture = shapes[0]
     faults = list(dict.fromkeys(fault for shape in shapes for fault in architecture_faults(shape)))
     if not is_probabilistic(architecture.loss) and "levels" in settings.network.model_fields_set:
