@@ -11,7 +11,6 @@ from lstmcast.data.windows import Windows
 Floats = NDArray[np.float64]
 
 _LARGEST = 50.0  # in units of a series' own change: one absurd window decides nothing
-_DOUBT = 10  # windows at which what they say is believed by half
 _BLOCK = 2048
 
 
@@ -21,20 +20,35 @@ def trust_in(
     """λ in [0, 1] of ``last + λ (forecast − last)``, by least squares over held-out windows.
 
     ``quantiles`` (V, H, D, Q) and ``actual`` (V, H, D), NaN where not observed, of the windows at ``cutoffs`` (V,);
-    ``unit`` (N, D) is what each series is measured in. 1 where there is nothing to go by.
+    ``unit`` (N, D) is what each series is measured in. 1 where there is nothing to go by. The least is taken that is
+    found when the windows of one origin are left out, for series that wander do so together, and one lucky stretch
+    must not vouch for all; few origins vouch for less.
     """
     last = last_values(panel, cutoffs)[:, None]
-    segment = panel.segment_of(cutoffs - 1)
-    scale = unit[panel.series[segment]][:, None]
+    series = panel.series[panel.segment_of(cutoffs - 1)]
+    scale = unit[series][:, None]
     moved = ((quantiles[..., median] - last) / scale).clip(-_LARGEST, _LARGEST)
     truth = ((actual - last) / scale).clip(-_LARGEST, _LARGEST)
     known = np.isfinite(moved) & np.isfinite(truth)
-    square = float((moved[known] ** 2).sum())
-    if not len(cutoffs) or square <= 0:
+    gain = np.where(known, moved * truth, 0.0).sum(axis=(1, 2))
+    square = np.where(known, moved**2, 0.0).sum(axis=(1, 2))
+    origin = _origins(series)
+    origins = int(origin.max(initial=-1)) + 1
+    if square.sum() <= 0:
         return 1.0
-    best = float(np.clip((moved[known] * truth[known]).sum() / square, 0.0, 1.0))
-    belief = len(cutoffs) / (len(cutoffs) + _DOUBT)
-    return 1 - belief * (1 - best)
+    left_out = [origin != k for k in range(origins)] if origins > 1 else [origin >= 0]
+    found = [gain[kept].sum() / max(square[kept].sum(), 1e-12) for kept in left_out]
+    return float(np.clip(min(found), 0.0, 1.0)) * origins / (origins + 1)
+
+
+def _origins(series: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many windows of the same series come after each (V,); those of a series lie in order of time."""
+    after = np.zeros(len(series), dtype=np.int64)
+    seen: dict[int, int] = {}
+    for at in range(len(series) - 1, -1, -1):
+        after[at] = seen.get(int(series[at]), 0)
+        seen[int(series[at])] = int(after[at]) + 1
+    return after
 
 
 def last_values(panel: Panel, cutoffs: NDArray[np.int64]) -> Floats:
