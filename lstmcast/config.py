@@ -56,6 +56,7 @@ class ReaderSettings(Frozen):
     thousands: str | None = Field(None, max_length=1, description="thousands mark")
     encoding: str | None = Field(None, description="text encoding, such as cp1252")
     na_values: tuple[str, ...] = Field((), description="further spellings of a missing value")
+    units: Literal["strip", "refuse"] = Field("strip", description="currency, per cent and brackets around numbers")
     skip_rows: int | None = Field(None, ge=0, description="lines to skip before the header")
     gaps: Literal["mask", "zero", "error"] = Field("mask", description="what absent rows mean")
     max_gap: int | None = Field(

@@ -31,13 +31,14 @@ PLAN = "the plan is drawn in docs/architecture.md"
 BASE = ("errors", "config outcome family atomic")
 DATA = (
     "findings",
-    "sources",
+    "sources units",
     "decoding marks",
     "dialect",
     "calendar",
     "styles epochs",
     "clock",
     "clock_inference schema",
+    "surroundings",
     "frame numbers rows journey column_names",
     "time_column id_column panel",
     "columns",

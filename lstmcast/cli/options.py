@@ -110,6 +110,7 @@ READER = Panel(
         Flag("reader.thousands", "--thousands", "Thousands mark.", "CHAR"),
         Flag("reader.encoding", "--encoding", "Text encoding, such as cp1252.", "NAME"),
         Flag("reader.na_values", "--na-values", "One more spelling of a missing value; repeatable.", "TEXT", list[str]),
+        Flag("reader.units", "--units", "Currency, per cent and brackets around numbers.", "strip|refuse"),
         Flag("reader.skip_rows", "--skip-rows", "Lines to skip before the header.", "N"),
         Flag("reader.gaps", "--gaps", "What absent rows mean.", "mask|zero|error"),
         Flag("reader.max_gap", "--max-gap", "Longest run of absent rows bridged; beyond it a series splits.", "ROWS"),

@@ -12,12 +12,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lstmcast.data.dialect import Dialect, cells
+from lstmcast.data.dialect import Dialect, cells, kind
 from lstmcast.data.findings import Finding, RefusedError, refuse
+from lstmcast.data.surroundings import MOST_BELOW, below_table, is_footer_text
 
 NAMELESS = "column "
 
 _NEWLINE, _QUOTE = b'\n"'
+_SEARCHED = 20
+"""Lines after the first odd one that are looked at for a footer."""
+
 _LONGEST_HEADER = 100_000
 """Characters after which a quote that was never closed is no name of a column."""
 
@@ -57,7 +61,12 @@ def split_header(text: str, dialect: Dialect, *, label: str) -> Body:
             column=doubled,
             line=first_line,
         )
-    return Body(names, "" if stop < 0 else text[stop + 1 :], line + 1)
+    below = "" if stop < 0 else text[stop + 1 :]
+    if dialect.units_row:
+        units, _, rest = below.partition("\n")
+        if not any(kind(cell) in {"number", "time"} for row in cells([units], dialect.delimiter) for cell in row):
+            return Body(names, rest, line + 2)
+    return Body(names, below, line + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +208,11 @@ def _layout(body: Body, dialect: Dialect, *, label: str) -> Layout:
     if not odd.size:
         return layout
     first = int(odd[0])
+    tail = [data[start:stop].decode() for start, stop in zip(starts[first:], stops[first:], strict=True)][:_SEARCHED]
+    tail = [text for text in tail if text.strip()]
+    if 0 < len(tail) <= MOST_BELOW and first > 1 and is_footer_text(tail[0]):
+        found = below_table(label, int(lines[first]), tail[:1], len(tail))
+        return replace(layout, data=data[: starts[first]], lines=lines[:first], findings=(found,))
     cut_short = odd.size == 1 and first == len(stops) - 1 > 0 and cells[first] < width and not data.endswith(b"\n")
     if not cut_short:
         raise _ragged(odd, cells, lines, body, label=label)

@@ -129,13 +129,14 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Times, tupl
         opened = opened[:1]
     ids, codes = _series(frame, roles, opened, origin, lines, journey)
     targets, covariates = _values(frame, roles, table.dialect, lines, journey)
+    dialect = _percent(table.dialect, lines, journey)
     clock = journey.stored.clock if journey.stored else _clock(frame, roles, lines, journey)
     times = _times(frame, roles, clock, codes, lines)
     journey.stop_on_errors()
     rows, found = in_order(Rows(ids, codes, times, targets, covariates, lines, np.arange(len(frame))), clock)
     journey.findings += found
     frequency = _frequency(rows, clock, journey)
-    schema = journey.schema = journey.stored or _schema(roles, table.dialect, clock, frequency, journey)
+    schema = journey.schema = journey.stored or _schema(roles, dialect, clock, frequency, journey)
     rows, found = on_grid(rows, frequency, clock, snap=schema.duplicates != "error")
     journey.findings += found
     kept, group, found = merge_doubled(
@@ -204,6 +205,19 @@ def _series(
     if roles.wide or len(opened) == 1:
         return (opened[0].stem,), np.zeros(len(frame), np.int64)
     return tuple(source.stem for source in opened), origin.astype(np.int64)
+
+
+def _percent(dialect: Dialect, lines: Times, journey: Journey) -> Dialect:
+    """The dialect with the columns that are written in per cent; an error where that is not as it was."""
+    now = tuple(finding.column for finding in journey.findings if finding.code == "percent" and finding.column)
+    if journey.stored is None:
+        return dialect.model_copy(update={"percent": now})
+    for name in sorted(set(now) ^ set(dialect.percent)):
+        changed = "is written in per cent and was not" if name in now else "is not written in per cent any more"
+        text = f"column {name!r} {changed} when the model was trained"
+        fix = "write it as it was, or train a new model"
+        journey.findings.append(Finding("other-units", "error", text, column=name, example_line=int(lines[0]), fix=fix))
+    return dialect
 
 
 def _values(

@@ -53,6 +53,7 @@ def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
         "thousands": dialect.thousands,
         "na_values": dialect.na_values,
         "skip_rows": dialect.skip_rows,
+        "units": dialect.units,
         "gaps": schema.gaps,
         "max_gap": schema.max_gap,
         "duplicates": schema.duplicates,

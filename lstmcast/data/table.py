@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from lstmcast.config import ReaderSettings
 from lstmcast.data import columns, id_column, time_column
 from lstmcast.data.calendar import Times
 from lstmcast.data.columns import Roles
 from lstmcast.data.decoding import decode
-from lstmcast.data.dialect import Dialect, announcements, cells, head, remarked, sniff
+from lstmcast.data.dialect import Dialect, announcements, cells, head, remarked
 from lstmcast.data.findings import Finding, refuse
 from lstmcast.data.frame import Body, load, spellings, split_header
 from lstmcast.data.journey import Journey
 from lstmcast.data.numbers import is_number
 from lstmcast.data.schema import Schema
 from lstmcast.data.sources import Source
+from lstmcast.data.surroundings import described, footer, without_comments
 
 Loaded = tuple[pd.DataFrame, Times, list[Finding]]
 
@@ -38,7 +38,7 @@ class Table:
 def read_table(opened: list[Source], journey: Journey) -> Table:
     """The rows of all sources in one table; their bytes are let go of in ``opened``."""
     settings, stored = journey.settings, journey.stored
-    dialect, bodies, sample = _bodies(opened, settings, stored, ahead=journey.future is not None)
+    dialect, bodies, sample = _bodies(opened, journey)
     if stored:
         found, time = {}, stored.time_col
         texts, ids = {name for name in (stored.time_col,) if name}, {name for name in (stored.id_col,) if name}
@@ -56,11 +56,11 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
             for source, body in zip(opened, bodies, strict=True)
         ]
 
-    loaded = tables(dialect)
+    loaded = _all_trimmed(opened, tables(dialect), time)
     numeric = [name for name, look in found.items() if look == "number" and name not in texts | ids]
     if odd_cells := _no_numbers(loaded, numeric):
         mended = remarked(dialect, odd_cells, settings)
-        loaded = loaded if mended.decimal == dialect.decimal else tables(mended)
+        loaded = loaded if mended.decimal == dialect.decimal else _all_trimmed(opened, tables(mended), time)
         dialect = mended
     journey.findings += [finding for _, _, findings in loaded for finding in findings]
     past = len(loaded)
@@ -82,19 +82,34 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
     return Table(frame, lines, origin, dialect, roles)
 
 
-def _bodies(
-    opened: list[Source], settings: ReaderSettings, stored: Schema | None, *, ahead: bool
-) -> tuple[Dialect, list[Body], list[list[str]]]:
+def _decoded(source: Source, encoding: str | None, journey: Journey) -> tuple[str, str]:
+    text, found = decode(source, encoding)
+    text, comments = without_comments(text)
+    if comments:
+        many = f"{len(comments)} comment line{'s' if len(comments) > 1 else ''} (the first is line {comments[0]})"
+        said = Finding(
+            "comments", "info", f"{source.label}: {many} left out", count=len(comments), example_line=comments[0]
+        )
+        journey.findings.append(said)
+    return text, found
+
+
+def _bodies(opened: list[Source], journey: Journey) -> tuple[Dialect, list[Body], list[list[str]]]:
     """How the sources are written, the rows of each as text, and the cells of the first ones.
 
-    With ``ahead`` the last source holds what is known of the future: it need not have all columns.
+    A last source that holds what is known of the future need not have all columns.
     """
+    settings, stored = journey.settings, journey.stored
     asked = settings.encoding or (stored.dialect.encoding if stored else None)
-    texts = [decode(source, asked) for source in opened]
+    texts = [_decoded(source, asked, journey) for source in opened]
     first, encoding = texts[0]
-    dialect = stored.dialect if stored else sniff(first, settings, label=opened[0].label, encoding=encoding)
+    if stored is not None:
+        dialect, said = stored.dialect, list[str]()
+    else:
+        dialect, said = described(first, settings, label=opened[0].label, encoding=encoding)
+    journey.say(*said)
     bodies = [split_header(text, dialect, label=source.label) for source, (text, _) in zip(opened, texts, strict=True)]
-    alike = len(bodies) - ahead
+    alike = len(bodies) - (journey.future is not None)
     for source, body in zip(opened[:alike], bodies[:alike], strict=True):
         if set(body.names) != set(bodies[0].names):
             odd = sorted(set(body.names) ^ set(bodies[0].names))
@@ -104,7 +119,11 @@ def _bodies(
                 fix="read files with the same columns together",
                 column=odd[0],
             )
-    return dialect, bodies, cells(head(first, dialect.skip_rows), dialect.delimiter)[dialect.header :]
+    return (
+        dialect,
+        bodies,
+        cells(head(first, dialect.skip_rows), dialect.delimiter)[dialect.header + dialect.units_row :],
+    )
 
 
 def _ahead(loaded: Loaded, like: pd.DataFrame, stored: Schema | None, *, label: str) -> Loaded:
@@ -119,6 +138,16 @@ def _ahead(loaded: Loaded, like: pd.DataFrame, stored: Schema | None, *, label: 
             column=absent[0],
         )
     return table.reindex(columns=like.columns), lines, findings
+
+
+def _all_trimmed(opened: list[Source], loaded: list[Loaded], time: str | None) -> list[Loaded]:
+    """The tables without the rows of totals below them."""
+    trimmed = []
+    for source, (table, lines, findings) in zip(opened, loaded, strict=True):
+        count, found = footer(table, lines, time=time, label=source.label)
+        rows = len(table) - count
+        trimmed.append((table.iloc[:rows], lines[:rows], [*findings, *found]) if count else (table, lines, findings))
+    return trimmed
 
 
 def _no_numbers(loaded: list[Loaded], names: list[str]) -> list[set[str]]:
