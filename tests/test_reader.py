@@ -566,13 +566,15 @@ def test_a_mark_that_comes_late_is_not_overlooked(tmp_path: Path) -> None:
 def test_steps_that_are_nearly_usual_are_put_on_the_usual_grid(tmp_path: Path) -> None:
     jitter = [f"2024-01-01 {n:02d}:00:{(n * 7) % 3:02d}" for n in range(24)]
     ends = ["2024-01-31", "2024-02-29", "2024-03-29", "2024-04-30", "2024-05-31", "2024-06-28", "2024-07-31"]
-    for times, name in ((jitter, "h"), (ends, "ME")):
-        path = write(tmp_path, "ds,y\n" + "".join(f"{text},{n}\n" for n, text in enumerate(times)))
-        with pytest.raises(DataError) as caught:
-            read([path], settings())
-        assert caught.value.remedy.startswith(f"--freq {name} --duplicates mean  #")
-        panel = panel_of(read([path], settings(freq=name, duplicates="mean")))
-        assert panel.values[:, 0].tolist() == list(range(len(times)))
+    path = write(tmp_path, "ds,y\n" + "".join(f"{text},{n}\n" for n, text in enumerate(jitter)))
+    panel = panel_of(examine([path], settings()))
+    assert (panel.schema.frequency.name, panel.values[:, 0].tolist()) == ("h", list(range(24)))
+    path = write(tmp_path, "ds,y\n" + "".join(f"{text},{n}\n" for n, text in enumerate(ends)))
+    with pytest.raises(DataError) as caught:
+        read([path], settings())
+    assert caught.value.remedy.startswith("--resample ME --agg mean  #")
+    panel = panel_of(examine([path], settings(resample="ME")))
+    assert panel.values[:, 0].tolist() == list(range(len(ends)))
 
 
 def test_series_with_rows_further_apart_than_a_step_are_named(tmp_path: Path) -> None:

@@ -17,9 +17,7 @@ LARGEST = 1e32
 """Beyond this, float32 arithmetic on the value overflows."""
 
 _FLAGS = dict.fromkeys(("True", "TRUE", "true"), "1") | dict.fromkeys(("False", "FALSE", "false"), "0")
-_TRUTHS = (
-    _FLAGS | dict.fromkeys(("yes", "Yes", "YES", "Y", "y"), "1") | dict.fromkeys(("no", "No", "NO", "N", "n"), "0")
-)
+TRUTHS = _FLAGS | dict.fromkeys(("yes", "Yes", "YES", "Y", "y"), "1") | dict.fromkeys(("no", "No", "NO", "N", "n"), "0")
 _UNUSUAL = r"[^\d.,+\-eE'\u2019\u00a0\u202f ]|^\(|\d\s*-$"
 
 
@@ -42,7 +40,7 @@ def to_floats(
     texts = column.astype(object)
     present = texts.notna().to_numpy()
     cleaned = texts[present].astype(str).str.strip()
-    words = _TRUTHS if cleaned.isin([*_TRUTHS, *dialect.tokens()]).all() else _FLAGS
+    words = TRUTHS if cleaned.isin([*TRUTHS, *dialect.tokens()]).all() else _FLAGS
     cleaned = cleaned.replace(words)
     numbers = pd.to_numeric(plain(cleaned, dialect), errors="coerce").to_numpy(np.float64)
     values = np.full(len(column), np.nan)
@@ -52,10 +50,10 @@ def to_floats(
     findings = [*_too_large(values, name=name, lines=lines), *_too_long(values, name=name, lines=lines)]
     if len(unknown):
         findings.insert(0, _unknown(unknown, name=name, lines=lines))
-    return values, [*findings, *_dressed(cleaned[~np.isnan(numbers)], dialect, name=name, lines=lines)]
+    return values, [*findings, *_dressed(cleaned[~np.isnan(numbers)], name=name, lines=lines)]
 
 
-def _dressed(cells: pd.Series, dialect: Dialect, *, name: str, lines: NDArray[np.int64]) -> list[Finding]:
+def _dressed(cells: pd.Series, *, name: str, lines: NDArray[np.int64]) -> list[Finding]:
     """What was taken off the numbers; an error where it is not the same unit in every row."""
     worn = cells[cells.str.contains(_UNUSUAL)]
     marks = named(worn.unique())

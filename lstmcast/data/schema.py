@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from lstmcast.config import Frozen, ReaderSettings
 from lstmcast.data.calendar import Frequency
 from lstmcast.data.clock import Clock
 from lstmcast.data.dialect import Dialect
 from lstmcast.errors import UsageError
+
+
+class Ledger(Frozen):
+    """What the data of a model looked like: checksums of its values and the usual size of its columns.
+
+    ``ids`` and ``start`` (first time) of the watched series; each checksum covers ``size`` steps of one of them.
+    ``keys``, ``sums`` and ``counts`` are int64 arrays in base64: which block, its checksum, its number of values.
+    ``sizes`` is the median size of each of ``columns``.
+    """
+
+    ids: tuple[str, ...]
+    start: tuple[int, ...]
+    size: int
+    keys: str
+    sums: str
+    counts: str
+    columns: tuple[str, ...]
+    sizes: tuple[float, ...]
 
 
 class Schema(Frozen):
@@ -33,6 +53,14 @@ class Schema(Frozen):
     max_gap: int
     duplicates: Literal["error", "sum", "mean", "first", "last"] = "error"
     short: Literal["pad", "skip", "naive", "error"] = "pad"
+    resample: str | None = None
+    agg: Literal["mean", "sum", "last", "first"] = "mean"
+    drop_incomplete: bool = True
+    since: str | None = None
+    stale_after: int | None = None
+    future_fill: Literal["none", "ffill"] = "none"
+    categories: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    ledger: Ledger | None = None
 
 
 def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
@@ -58,13 +86,17 @@ def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
         "max_gap": schema.max_gap,
         "duplicates": schema.duplicates,
         "short": schema.short,
+        "resample": schema.resample,
+        "agg": schema.agg,
+        "drop_incomplete": schema.drop_incomplete,
+        "since": schema.since,
         "past": schema.past,
         "future": schema.future,
     }
-    # the encoding is left out: it belongs to the file of the day and does not change what is read
-    for key in sorted(settings.model_fields_set - {"encoding"}):
+    # these are left out: they belong to the file of the day and do not change how it is read
+    for key in sorted(settings.model_fields_set - {"encoding", "stale_after", "future_fill"}):
         asked = getattr(settings, key)
-        if key == "freq" and asked is not None:
+        if key in {"freq", "resample"} and asked is not None:
             asked = Frequency.from_alias(asked).name
         if asked not in (None, (), stored[key]):
             raise UsageError(

@@ -21,8 +21,8 @@ MOST_BELOW = 3
 """Rows below the table that can be a footer."""
 
 _FOOTER = re.compile(
-    r"\W*(?:(?:grand|sub)?[ -]?totals?|sum|summe|gesamt(?:summe)?|insgesamt|average|avg|mean|mittel(?:wert)?|durchschnitt|"
-    r"count|anzahl|end of (?:file|report|data)|\d+ rows?(?: selected)?)\b.*",
+    r"\W*(?:(?:grand|sub)?[ -]?totals?|sum|summe|gesamt(?:summe)?|insgesamt|average|avg|mean|mittel(?:wert)?|"
+    r"durchschnitt|count|anzahl|end of (?:file|report|data)|\d+ rows?(?: selected)?)\b.*",
     re.IGNORECASE,
 )
 _SHORT = 60

@@ -16,7 +16,7 @@ _OTHER_MINUS = str.maketrans({"\u2212": "-", "\u2013": "-", "\ufe63": "-", "\uff
 
 
 def undressed(cell: str) -> str:
-    """The number in a cell such as ``€ 1.234``, ``(12,5)``, ``12-`` or ``12 %`` (as ``12e-2``); else the cell itself."""
+    """The number in a cell such as ``€ 1.234``, ``(12,5)``, ``12-`` or ``12 %`` (as ``12e-2``); else the cell."""
     text = cell.translate(_OTHER_MINUS).strip()
     found = _DRESSED.fullmatch(text)
     if found is None or bool(found["open"]) != bool(found["close"]):
