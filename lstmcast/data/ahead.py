@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lstmcast.data.excerpt import excerpt
 from lstmcast.data.panel import Panel
 
 
@@ -23,6 +24,12 @@ def stale(panel: Panel, after: int | None = None) -> NDArray[np.bool_]:
     end = panel.times(panel.ends[last] - 1)
     behind = panel.schema.frequency.locate(end, np.full_like(end, end.max()))[0]
     return np.asarray(behind > limit)
+
+
+def without(panel: Panel, gone: NDArray[np.bool_]) -> Panel:
+    """The panel without the series ``gone`` (N,), some of which must stay."""
+    stop = np.where(gone[panel.series], panel.offsets[:-1], panel.offsets[1:])
+    return excerpt(panel, panel.offsets[:-1], stop, keep_future=True)
 
 
 def missing_future(panel: Panel, horizon: int) -> pd.DataFrame:

@@ -212,7 +212,7 @@ def _leaking(rows: Rows, schema: Schema) -> list[Finding]:
 
 
 def _is_copy(x: Floats, y: Floats) -> bool:
-    both = np.isfinite(x) & np.isfinite(y)
+    both: NDArray[np.bool_] = np.isfinite(x) & np.isfinite(y)
     if both.sum() < 10:
         return False
     x, y = x[both], y[both]

@@ -171,7 +171,7 @@ def _laid(rows: Rows, schema: Schema, journey: Journey) -> tuple[Panel, Times]:
     )
     journey.findings += survey.trailing(valued, panel, place)
     journey.findings += survey.series(valued, schema)
-    journey.findings += survey.ends(panel)
+    journey.findings += survey.ends(panel, journey.settings.stale_after or schema.stale_after)
     if journey.stored:
         journey.findings += compared(valued, schema)
     else:
@@ -290,8 +290,8 @@ def _values(
             words = categories_of(frame[name], dialect) if name in named else ()
             journey.categories |= {name: words} if words else {}
         if words:
-            known = journey.stored is not None
-            read_columns[name], found = coded(frame[name], words, dialect, name=name, lines=lines, known=known)
+            kept = journey.stored is not None
+            read_columns[name], found = coded(frame[name], words, dialect, name=name, lines=lines, known=kept)
         else:
             read_columns[name], found = to_floats(frame[name], dialect, name=name, lines=lines)
         journey.findings += found

@@ -84,13 +84,10 @@ def _above(text: str, delimiter: str) -> int:
         return 0
     headers = [n for n in named if n < data[0]]
     first = headers[-1] if headers else data[0]
-    if (
-        len(headers) > 1
-        and _names_units(rows[headers[-1]], [rows[n] for n in data[:5]])
-        and _are_names(rows[headers[-2]])
-    ):
+    adjacent = len(headers) > 1 and headers[-2] == headers[-1] - 1 and _are_names(rows[headers[-2]])
+    if adjacent and _names_units(rows[headers[-1]], [rows[n] for n in data[:5]]):
         first = headers[-2]
-    return first if any(rows[n] for n in range(first)) else 0
+    return first if any(rows[:first]) else 0
 
 
 def _are_names(row: Sequence[str]) -> bool:

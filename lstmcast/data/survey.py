@@ -262,9 +262,8 @@ def _some(
     ]
 
 
-def ends(panel: Panel) -> list[Finding]:
-    """Series that ended long before the newest one."""
-    asked = panel.schema.stale_after
+def ends(panel: Panel, asked: int | None) -> list[Finding]:
+    """Series that ended more than ``asked`` rows before the newest one (None: more than the longest gap)."""
     old = np.flatnonzero(stale(panel, panel.schema.max_gap if asked is None else asked))
     if not old.size:
         return []
