@@ -165,7 +165,7 @@ def _uneven(rows: Rows) -> list[Finding]:
     if len(rows.ids) < 3:
         return []
     first = np.flatnonzero(~rows.following())
-    seen = np.isfinite(rows.targets).all(axis=1)
+    seen = np.asarray(np.isfinite(rows.targets).all(axis=1))
     lengths = np.diff(first, append=len(rows.codes))
     sizes = np.where(seen[:, None], np.abs(rows.targets), 0).sum(axis=1)
     level = np.add.reduceat(sizes, first) / np.maximum(np.add.reduceat(seen.astype(np.int64), first), 1)
