@@ -19,9 +19,13 @@ from lstmcast.data.journey import Journey
 from lstmcast.data.numbers import is_number
 from lstmcast.data.schema import Schema
 from lstmcast.data.sources import Source
-from lstmcast.data.surroundings import described, footer, without_comments
+from lstmcast.data.surroundings import described, footer, is_footer_text, without_comments
 
 Loaded = tuple[pd.DataFrame, Times, list[Finding]]
+
+
+MANY = 20
+"""Files of one form from which on they are parsed in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +53,22 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
 
     repeating = id_column.repeating(bodies[0].names, sample, ids)
     opened[:] = [replace(source, data=b"") for source in opened]  # its text is all that is needed now
+    first_lines = np.array([body.first_line for body in bodies])
+    parts, bounds = (None, None) if journey.future else joined(bodies, dialect.delimiter)
+    labels = [source.label for source in opened] if parts is None else [f"{len(opened)} files"]
+    bodies = bodies if parts is None else [parts]
 
     def tables(written: Dialect) -> list[Loaded]:
         return [
-            load(body, written, label=source.label, as_text=texts, whole_text=ids, repeating=repeating)
-            for source, body in zip(opened, bodies, strict=True)
+            load(body, written, label=label, as_text=texts, whole_text=ids, repeating=repeating)
+            for label, body in zip(labels, bodies, strict=True)
         ]
 
-    loaded = _all_trimmed(opened, tables(dialect), time)
+    loaded = _all_trimmed(labels, tables(dialect), time)
     numeric = [name for name, look in found.items() if look == "number" and name not in texts | ids]
     if odd_cells := _no_numbers(loaded, numeric):
         mended = remarked(dialect, odd_cells, settings)
-        loaded = loaded if mended.decimal == dialect.decimal else _all_trimmed(opened, tables(mended), time)
+        loaded = loaded if mended.decimal == dialect.decimal else _all_trimmed(labels, tables(mended), time)
         dialect = mended
     journey.findings += [finding for _, _, findings in loaded for finding in findings]
     past = len(loaded)
@@ -70,6 +78,9 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
     origin = np.repeat(np.arange(len(loaded)), [len(table) for table, _, _ in loaded])
     frame = loaded[0][0] if len(loaded) == 1 else pd.concat([table for table, _, _ in loaded], ignore_index=True)
     lines = np.concatenate([lines for _, lines, _ in loaded])
+    if bounds is not None:
+        origin = np.searchsorted(bounds, lines, side="right") - 1
+        lines = lines - bounds[origin] + first_lines[origin]
     journey.rows = len(frame)
     if stored is None:
         journey.say(*announcements(dialect, settings, bodies[0].names))
@@ -77,7 +88,7 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
     journey.say(*roles.notes)
     if gone := [name for name in roles.targets if frame[name].isna().any()]:
         journey.findings.append(
-            _missing(frame, gone, lines, _spellings(opened[:past], bodies[:past], loaded[:past], dialect, gone))
+            _missing(frame, gone, lines, _spellings(labels[:past], bodies[:past], loaded[:past], dialect, gone))
         )
     return Table(frame, lines, origin, dialect, roles)
 
@@ -140,11 +151,31 @@ def _ahead(loaded: Loaded, like: pd.DataFrame, stored: Schema | None, *, label: 
     return table.reindex(columns=like.columns), lines, findings
 
 
-def _all_trimmed(opened: list[Source], loaded: list[Loaded], time: str | None) -> list[Loaded]:
+def joined(bodies: list[Body], delimiter: str) -> tuple[Body, Times] | tuple[None, None]:
+    """Many bodies of one form as one, and int64 (files,) the line of it that each begins at; None where they differ.
+
+    Files with quotes, totals below the table, or rows that lack cells are read one by one, so that messages name them.
+    """
+    first = bodies[0]
+    if len(bodies) < MANY or len(first.names) < 2:
+        return None, None
+    for body in bodies:
+        last = body.text[body.text.rfind("\n", 0, -1) + 1 :]
+        if body.names != first.names or '"' in body.text or not last.endswith("\n") or is_footer_text(last.strip()):
+            return None, None
+    counts = np.array([body.text.count("\n") for body in bodies])
+    marks = np.array([body.text.count(delimiter) for body in bodies])
+    if (marks != counts * (len(first.names) - 1)).any():
+        return None, None
+    whole = Body(first.names, "".join(body.text for body in bodies), 1)
+    return whole, np.cumsum(counts) - counts + 1
+
+
+def _all_trimmed(labels: list[str], loaded: list[Loaded], time: str | None) -> list[Loaded]:
     """The tables without the rows of totals below them."""
     trimmed = []
-    for source, (table, lines, findings) in zip(opened, loaded, strict=True):
-        count, found = footer(table, lines, time=time, label=source.label)
+    for label, (table, lines, findings) in zip(labels, loaded, strict=True):
+        count, found = footer(table, lines, time=time, label=label)
         rows = len(table) - count
         trimmed.append((table.iloc[:rows], lines[:rows], [*findings, *found]) if count else (table, lines, findings))
     return trimmed
@@ -161,11 +192,11 @@ def _no_numbers(loaded: list[Loaded], names: list[str]) -> list[set[str]]:
 
 
 def _spellings(
-    opened: list[Source], bodies: list[Body], loaded: list[Loaded], dialect: Dialect, names: list[str]
+    labels: list[str], bodies: list[Body], loaded: list[Loaded], dialect: Dialect, names: list[str]
 ) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for source, body, (_, lines, _) in zip(opened, bodies, loaded, strict=True):
-        counts.update(spellings(body, dialect, label=source.label, names=names, lines=lines))
+    for label, body, (_, lines, _) in zip(labels, bodies, loaded, strict=True):
+        counts.update(spellings(body, dialect, label=label, names=names, lines=lines))
     return counts
 
 
