@@ -75,6 +75,7 @@ class ReaderSettings(Frozen):
     thousands: str | None = Field(None, max_length=1, description="thousands mark")
     encoding: str | None = Field(None, description="text encoding, such as cp1252")
     na_values: tuple[str, ...] = Field((), description="further spellings of a missing value")
+    units: Literal["strip", "refuse"] = Field("strip", description="currency, per cent and brackets around numbers")
     skip_rows: int | None = Field(None, ge=0, description="lines to skip before the header")
     gaps: Literal["mask", "zero", "error"] = Field("mask", description="what absent rows mean")
     max_gap: int | None = Field(
@@ -83,6 +84,12 @@ class ReaderSettings(Frozen):
     duplicates: Literal["error", "sum", "mean", "first", "last"] = Field(
         "error", description="same time, several values"
     )
+    resample: str | None = Field(None, description="gather rows into steps of this length")
+    agg: Literal["mean", "sum", "last", "first"] = Field("mean", description="what a step of `resample` holds")
+    drop_incomplete: bool = Field(True, description="leave out a last step of `resample` that is not over yet")
+    since: str | None = Field(None, description="leave out rows before this time")
+    stale_after: int | None = Field(None, ge=1, description="rows after which a series that ended is stale")
+    future_fill: Literal["none", "ffill"] = Field("none", description="future covariates that are missing")
     short: Literal["pad", "skip", "naive", "error"] = Field("pad", description="what to do with too short series")
     past: tuple[str, ...] | None = Field(None, description="covariates known only up to now (default: other columns)")
     future: tuple[str, ...] = Field((), description="covariates known ahead of time")

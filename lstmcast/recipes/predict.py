@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lstmcast import __version__
 from lstmcast.artifact import Model, load
 from lstmcast.config import NetworkSettings, ReaderSettings
+from lstmcast.data.ahead import carried_on, missing_future, stale, without
 from lstmcast.data.calendar_features import extended
 from lstmcast.data.excerpt import until
 from lstmcast.data.panel import Panel
@@ -65,7 +66,8 @@ def predict(
     reading = read(read_from, reader, schema=trained.schema, future=future, on_progress=on_progress)
     panel = reading.panel if as_of is None else until(reading.panel, _cutoff(reading.panel, as_of))
     panel = extended(panel, trained.architecture.horizon)
-    lacking = _lacks_future(panel, wish.horizon or 1)
+    panel, excluded = _ready(panel, reader, wish.horizon or 1, on_progress)
+    lacking = _lacks_future(panel, wish.horizon or 1, output)
     network = trained.forecaster.to(devices.choose(device))
     ahead = forecast(network, panel, fallback=on_error == "naive", excluded=lacking)
     failed = [name for name, status in zip(panel.ids, ahead.status, strict=True) if status in _NOT_FORECAST]
@@ -74,7 +76,7 @@ def predict(
         raise _too_short(trained, panel, failed)
     table = _table(panel, ahead, wish, trained, samples)
     write_table(table, output, format=format)
-    facts = _facts(trained, reading, panel, ahead, output) | {"horizon": wish.horizon}
+    facts = _facts(trained, reading, panel, ahead, output) | {"horizon": wish.horizon, "stale": excluded}
     if output != STDOUT:
         write_json(_sidecar(trained, reading, read_from, facts), Path(f"{output}.meta.json"))
     if failed:
@@ -114,8 +116,28 @@ def _cutoff(panel: Panel, as_of: str) -> int:
         ) from error
 
 
-def _lacks_future(panel: Panel, horizon: int) -> NDArray[np.bool_]:
-    """bool (N,) series whose known-ahead covariates do not cover the horizon. Raises ``DataError`` if none does."""
+def _ready(panel: Panel, reader: ReaderSettings, horizon: int, on_progress: OnProgress) -> tuple[Panel, list[str]]:
+    """The panel without stale series and with future covariates carried on, as asked; the names of the stale ones."""
+    gone = stale(panel, reader.stale_after)
+    names = [name for name, left in zip(panel.ids, gone, strict=True) if left]
+    if names:
+        panel = without(panel, gone)
+        on_progress(Notice(f"{_some(names)} stale (--stale-after) and not forecast"))
+    fill = reader.future_fill if "future_fill" in reader.model_fields_set else panel.schema.future_fill
+    if panel.schema.future and fill == "ffill":
+        panel, filled = carried_on(panel, horizon)
+        if filled:
+            on_progress(
+                Notice(f"{filled} future covariates were missing; the last known ones are carried on", "warning")
+            )
+    return panel, names
+
+
+def _lacks_future(panel: Panel, horizon: int, output: str) -> NDArray[np.bool_]:
+    """bool (N,) series whose known-ahead covariates do not cover the horizon. Raises ``DataError`` if none does.
+
+    The missing rows are then written to ``missing_future.csv`` beside ``output``.
+    """
     last = panel.last_segment()
     if not panel.schema.future:
         return np.zeros(len(last), dtype=bool)
@@ -125,13 +147,14 @@ def _lacks_future(panel: Panel, horizon: int) -> NDArray[np.bool_]:
     missing: NDArray[np.bool_] = ~(there & ~np.isnan(known).any(axis=-1))
     lacking = np.asarray(missing.any(axis=1), dtype=np.bool_)
     if lacking.all():
-        series, step = np.argwhere(missing)[0]
-        passed = rows[series, [step]] - panel.offsets[last[series]]
-        when = panel.schema.clock.format(panel.schema.frequency.advance(panel.start[last[series]], passed))[0]
+        rows_missing = missing_future(panel, horizon)
+        place = Path("." if output == STDOUT else output).parent / "missing_future.csv"
+        write_table(rows_missing, str(place), format="csv")
+        first = rows_missing.iloc[0]
         raise DataError(
-            f"{int(missing.sum())} rows of future-known covariates ({', '.join(panel.schema.future)}) are missing, "
-            f"first for series {panel.ids[series]} at {when}",
-            remedy="append rows with these columns and an empty target, or give them with --future FILE",
+            f"{len(rows_missing)} rows of future-known covariates ({', '.join(panel.schema.future)}) are missing, "
+            f"first for series {first.iloc[0]} at {first.iloc[1]}; all are listed in {place}",
+            remedy=f"fill them in and give them with --future {place}, or carry on the last ones: --future-fill ffill",
         )
     return lacking
 
