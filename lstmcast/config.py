@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from lstmcast.errors import UsageError
 
@@ -67,6 +76,16 @@ class ReaderSettings(Frozen):
     short: Literal["pad", "skip", "naive", "error"] = Field("pad", description="what to do with too short series")
     past: tuple[str, ...] | None = Field(None, description="covariates known only up to now (default: other columns)")
     future: tuple[str, ...] = Field((), description="covariates known ahead of time")
+    query: str | None = Field(None, description="SQL that gives the rows, where the data are a database")
+    query_param: Mapping[str, Annotated[str, BeforeValidator(str)]] = Field(
+        {}, description="values of the :names in the query"
+    )
+
+    def asking_like(self, trained: ReaderSettings) -> ReaderSettings:
+        """These settings with the query a model was trained on, unless they bring their own."""
+        if self.query is not None or trained.query is None:
+            return self
+        return self.model_copy(update={"query": trained.query, "query_param": trained.query_param})
 
 
 class NetworkSettings(Frozen):

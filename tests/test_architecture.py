@@ -28,9 +28,10 @@ PLAN = "the plan is drawn in docs/architecture.md"
 
 # The floors, lowest first; rooms on one floor do not know each other. A room that is a folder may import within itself
 # in any direction that leaves no circle; recipes, verbs and members of a family may not.
-BASE = ("errors", "config outcome family atomic")
+BASE = ("errors", "config outcome family atomic masking")
 DATA = (
     "findings",
+    "database parquet",
     "sources",
     "decoding marks",
     "dialect",
@@ -39,7 +40,7 @@ DATA = (
     "clock",
     "clock_inference schema",
     "frame numbers rows journey column_names",
-    "time_column id_column panel",
+    "time_column id_column panel tabular",
     "columns",
     "table excerpt survey",
     "reader",
@@ -69,7 +70,7 @@ FLOORS = {
     **numbered(HALL, above=30),
 }
 RECIPES_MAY_IMPORT = {"net.architecture", "net.forecaster"}
-CLI_MAY_IMPORT = {"recipes", "config", "outcome", "errors", "family"}
+CLI_MAY_IMPORT = {"recipes", "config", "outcome", "errors", "family", "masking"}
 BAD_NAMES = {"util", "utils", "helper", "helpers", "common", "core", "manager", "managers", "misc"}
 TERMINAL = {"sys.stdout", "sys.stderr", "typer.echo", "typer.secho", "click.echo", "rich.print"}
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(?:/(?:home|Users|root|work)/|[A-Z]:\\Users\\)\w")

@@ -39,6 +39,11 @@ def _clip(name: str, value: str) -> Mapping[str, Any]:
     return {name: None if value == "none" else value}
 
 
+def _pairs(name: str, value: list[str]) -> Mapping[str, Any]:
+    pairs = [part.partition("=") for part in value]
+    return {name: {key.strip(): text for key, _, text in pairs} if all(equals for _, equals, _ in pairs) else value}
+
+
 def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
@@ -117,6 +122,15 @@ READER = Panel(
         Flag("reader.short", "--short", "What to do with too short series.", "pad|skip|naive|error"),
         Flag("reader.past", "--past", "Covariate known only up to now; repeatable.", "COLUMN", list[str]),
         Flag("reader.future", "--future", "Covariate known ahead of time; repeatable.", "COLUMN", list[str]),
+        Flag("reader.query", "--query", "SQL that gives the rows, if DATA is a database.", "SQL"),
+        Flag(
+            "reader.query_param",
+            "--query-param",
+            "Value of a :name in the query; repeatable.",
+            "NAME=VALUE",
+            list[str],
+            read=_pairs,
+        ),
     ),
 )
 
@@ -195,11 +209,10 @@ COMPUTE = Panel(
     ),
 )
 
-Data = Annotated[
-    list[str], typer.Argument(help="CSV files (also .gz), globs, or - for standard input.", metavar="DATA")
-]
+_DATA = "CSV or Parquet files, folders of Parquet, globs, - for standard input, or a database URL with --query."
+Data = Annotated[list[str], typer.Argument(help=_DATA, metavar="DATA")]
 MaybeData = Annotated[
-    list[str] | None, typer.Argument(help="CSV files; none: those the model was trained on.", metavar="DATA")
+    list[str] | None, typer.Argument(help=f"{_DATA[:-1]}; none: what the model was trained on.", metavar="DATA")
 ]
 Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - is stdout.", metavar="FILE")]
 ModelFolder = Annotated[Path, typer.Option("-m", "--model", help="Model folder.", metavar="FOLDER")]

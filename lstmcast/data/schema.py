@@ -60,8 +60,8 @@ def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
         "past": schema.past,
         "future": schema.future,
     }
-    # the encoding is left out: it belongs to the file of the day and does not change what is read
-    for key in sorted(settings.model_fields_set - {"encoding"}):
+    # these belong to the source of the day and do not change how it is read
+    for key in sorted(settings.model_fields_set - {"encoding", "query", "query_param"}):
         asked = getattr(settings, key)
         if key == "freq" and asked is not None:
             asked = Frequency.from_alias(asked).name

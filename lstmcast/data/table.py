@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcast.config import ReaderSettings
-from lstmcast.data import columns, id_column, time_column
+from lstmcast.data import columns, id_column, tabular, time_column
 from lstmcast.data.calendar import Times
 from lstmcast.data.columns import Roles
 from lstmcast.data.decoding import decode
@@ -20,6 +20,7 @@ from lstmcast.data.journey import Journey
 from lstmcast.data.numbers import is_number
 from lstmcast.data.schema import Schema
 from lstmcast.data.sources import Source
+from lstmcast.data.tabular import Typed
 
 Loaded = tuple[pd.DataFrame, Times, list[Finding]]
 
@@ -48,11 +49,14 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
         texts, ids = id_column.as_text(found, time, settings)
 
     repeating = id_column.repeating(bodies[0].names, sample, ids)
-    opened[:] = [replace(source, data=b"") for source in opened]  # its text is all that is needed now
+    # its rows are all that is needed now
+    opened[:] = [replace(source, data=b"", table=None) for source in opened]
 
     def tables(written: Dialect) -> list[Loaded]:
         return [
-            load(body, written, label=source.label, as_text=texts, whole_text=ids, repeating=repeating)
+            tabular.load(body, written, label=source.label, as_text=texts, whole_text=ids)
+            if isinstance(body, Typed)
+            else load(body, written, label=source.label, as_text=texts, whole_text=ids, repeating=repeating)
             for source, body in zip(opened, bodies, strict=True)
         ]
 
@@ -84,16 +88,19 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
 
 def _bodies(
     opened: list[Source], settings: ReaderSettings, stored: Schema | None, *, ahead: bool
-) -> tuple[Dialect, list[Body], list[list[str]]]:
-    """How the sources are written, the rows of each as text, and the cells of the first ones.
+) -> tuple[Dialect, list[Body | Typed], list[list[str]]]:
+    """How the sources are written, the rows of each (as text, or typed), and the cells of the first ones as text.
 
     With ``ahead`` the last source holds what is known of the future: it need not have all columns.
     """
     asked = settings.encoding or (stored.dialect.encoding if stored else None)
-    texts = [decode(source, asked) for source in opened]
-    first, encoding = texts[0]
-    dialect = stored.dialect if stored else sniff(first, settings, label=opened[0].label, encoding=encoding)
-    bodies = [split_header(text, dialect, label=source.label) for source, (text, _) in zip(opened, texts, strict=True)]
+    texts = [None if source.table is not None else decode(source, asked) for source in opened]
+    dialect = stored.dialect if stored else _dialect(opened, texts, settings)
+    clock = stored.clock if stored else None
+    bodies = [
+        Typed(source.table, clock) if text is None else split_header(text[0], dialect, label=source.label)
+        for source, text in zip(opened, texts, strict=True)
+    ]
     alike = len(bodies) - ahead
     for source, body in zip(opened[:alike], bodies[:alike], strict=True):
         if set(body.names) != set(bodies[0].names):
@@ -104,7 +111,19 @@ def _bodies(
                 fix="read files with the same columns together",
                 column=odd[0],
             )
+    if isinstance(bodies[0], Typed):
+        return dialect, bodies, tabular.sample(bodies[0])
+    first = texts[0][0] if texts[0] else ""
     return dialect, bodies, cells(head(first, dialect.skip_rows), dialect.delimiter)[dialect.header :]
+
+
+def _dialect(opened: list[Source], texts: list[tuple[str, str] | None], settings: ReaderSettings) -> Dialect:
+    """That of the first source that is a text; cells with types of their own have none."""
+    for source, text in zip(opened, texts, strict=True):
+        if text is not None:
+            return sniff(text[0], settings, label=source.label, encoding=text[1])
+    marks = {"decimal": settings.decimal or ".", "thousands": settings.thousands}
+    return Dialect.model_validate(marks | {"na_values": settings.na_values})
 
 
 def _ahead(loaded: Loaded, like: pd.DataFrame, stored: Schema | None, *, label: str) -> Loaded:
@@ -132,11 +151,14 @@ def _no_numbers(loaded: list[Loaded], names: list[str]) -> list[set[str]]:
 
 
 def _spellings(
-    opened: list[Source], bodies: list[Body], loaded: list[Loaded], dialect: Dialect, names: list[str]
+    opened: list[Source], bodies: list[Body | Typed], loaded: list[Loaded], dialect: Dialect, names: list[str]
 ) -> Counter[str]:
     counts: Counter[str] = Counter()
     for source, body, (_, lines, _) in zip(opened, bodies, loaded, strict=True):
-        counts.update(spellings(body, dialect, label=source.label, names=names, lines=lines))
+        if isinstance(body, Typed):
+            counts.update(tabular.spellings(body, names=names))
+        else:
+            counts.update(spellings(body, dialect, label=source.label, names=names, lines=lines))
     return counts
 
 

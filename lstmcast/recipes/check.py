@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lstmcast.atomic import replace_file
 from lstmcast.config import ReaderSettings
-from lstmcast.data import styles
+from lstmcast.data import styles, tabular
 from lstmcast.data.calendar import DAY, to_wall
 from lstmcast.data.clock import Clock
 from lstmcast.data.decoding import decode
@@ -24,7 +24,8 @@ from lstmcast.data.numbers import plain
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Examination, examine
 from lstmcast.data.schema import Schema
-from lstmcast.data.sources import open_sources
+from lstmcast.data.sources import Source, open_sources
+from lstmcast.data.tabular import Typed
 from lstmcast.data.writer import write_json
 from lstmcast.errors import UsageError
 from lstmcast.outcome import OnProgress, Outcome, Table, silent
@@ -56,7 +57,7 @@ def check(
     lines.append(_verdict(findings))
     facts = _facts(reading, findings, ok=ok)
     if fix is not None:
-        changes = _repair(sources, reading.schema, fix)
+        changes = _repair(sources, settings, reading.schema, fix)
         lines += changes
         facts["changes"] = changes
     if report is not None:
@@ -119,11 +120,11 @@ def _refuse_overwriting(sources: Sequence[str], fix: Path) -> None:
         raise UsageError(f"--fix {fix} would overwrite the data", remedy="give the repaired copy another name")
 
 
-def _repair(sources: Sequence[str], schema: Schema | None, fix: Path) -> list[str]:
+def _repair(sources: Sequence[str], settings: ReaderSettings, schema: Schema | None, fix: Path) -> list[str]:
     """Write the repaired copy; what was changed, a sentence each."""
     if schema is None:
         return [f"{fix} was not written: the data cannot be read as far as that yet"]
-    frame, lines, changes = _texts(sources, schema)
+    frame, lines, changes = _texts(sources, settings, schema)
     dialect, clock = schema.dialect, schema.clock
     repeated = frame.duplicated().to_numpy()
     frame, lines = frame[~repeated].reset_index(drop=True), lines[~repeated]
@@ -149,23 +150,34 @@ def _repair(sources: Sequence[str], schema: Schema | None, fix: Path) -> list[st
     return [*(changes or ["nothing needed repair"]), f"wrote {fix}"]
 
 
-def _texts(sources: Sequence[str], schema: Schema) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
+def _texts(
+    sources: Sequence[str], settings: ReaderSettings, schema: Schema
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
     """All sources as text, the line of each row, and what the new file says by being written at all."""
     dialect = schema.dialect
     frames, lines, changes = [], [], _rewritten(dialect)
     numeric = {*schema.targets, *schema.past, *schema.future, schema.time_col}
-    opened, _ = open_sources(sources)
+    opened, _ = open_sources(sources, query=settings.query, parameters=settings.query_param)
     for source in opened:
-        text, _ = decode(source, dialect.encoding)
-        body = split_header(text, dialect, label=source.label)
-        untouched = [name for name in body.names if name not in numeric]
-        frame, numbers, found = load(body, dialect, label=source.label, as_text=body.names, whole_text=untouched)
+        frame, numbers, found = _source_texts(source, schema, numeric)
         frames.append(
             frame if schema.id_col or len(opened) == 1 or schema.wide else frame.assign(unique_id=source.stem)
         )
         lines.append(numbers)
         changes += [finding.message for finding in found]
     return pd.concat(frames, ignore_index=True), np.concatenate(lines), changes
+
+
+def _source_texts(
+    source: Source, schema: Schema, numeric: Collection[str | None]
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[Finding]]:
+    if source.table is not None:
+        frame = tabular.texts(Typed(source.table, schema.clock))
+        return frame, np.arange(1, len(frame) + 1), []
+    text, _ = decode(source, schema.dialect.encoding)
+    body = split_header(text, schema.dialect, label=source.label)
+    untouched = [name for name in body.names if name not in numeric]
+    return load(body, schema.dialect, label=source.label, as_text=body.names, whole_text=untouched)
 
 
 def _rewritten(dialect: Dialect) -> list[str]:

@@ -69,10 +69,10 @@ def detect_anomalies(
 def _read(sources: list[str], settings: Settings, trained: Model | None, on_progress: OnProgress) -> Reading:
     if trained is None and not sources:
         raise UsageError("there is neither a data file nor a model", remedy="name the file: detect-anomalies DATA.csv")
-    schema = trained.schema if trained else None
-    return read(
-        sources or list(trained.sources if trained else ()), settings.reader, schema=schema, on_progress=on_progress
-    )
+    if trained is None:
+        return read(sources, settings.reader, on_progress=on_progress)
+    reader = settings.reader.asking_like(trained.settings.reader) if sources else settings.reader
+    return read(sources or list(trained.sources), reader, schema=trained.schema, on_progress=on_progress)
 
 
 def _budget(detection: DetectionSettings, panel: Panel) -> str:

@@ -17,7 +17,7 @@ from lstmcast.data.clock_inference import infer_clock
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
 from lstmcast.data.schema import Schema
-from lstmcast.data.sources import open_sources
+from lstmcast.data.sources import is_there, open_sources
 from lstmcast.errors import DataError, UsageError
 from lstmcast.family import nearest
 from lstmcast.forecast.forecast_file import read_forecasts, read_sidecar
@@ -105,7 +105,7 @@ def _read_history(
     """What the user named, else what the model read if all of it is still there."""
     if history is not None:
         return read([history], ReaderSettings(), schema=schema, on_progress=on_progress).panel
-    if schema is None or not sources or not all(Path(source).exists() for source in sources):
+    if schema is None or not sources or not all(is_there(source) for source in sources):
         return None
     on_progress(Notice(f"history: {', '.join(sources)} (--history DATA for another)"))
     return read(list(sources), ReaderSettings(), schema=schema, on_progress=silent).panel

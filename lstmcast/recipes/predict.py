@@ -16,6 +16,7 @@ from lstmcast.config import NetworkSettings, ReaderSettings
 from lstmcast.data.excerpt import until
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
+from lstmcast.data.sources import lasting
 from lstmcast.data.writer import STDOUT, write_json, write_table
 from lstmcast.errors import DataError, TooShortError, UsageError
 from lstmcast.fit import device as devices
@@ -54,6 +55,7 @@ def predict(
     trained = load(model)
     wish = _wish(trained, horizon, levels)
     read_from = sources or list(trained.sources)
+    reader = reader.asking_like(trained.settings.reader) if sources else reader
     if not sources and STDOUT in trained.sources:
         raise UsageError("the model was trained from standard input", remedy="name the data: lstmcast predict DATA")
     reading = read(read_from, reader, schema=trained.schema, future=future, on_progress=on_progress)
@@ -69,7 +71,8 @@ def predict(
     write_table(table, output, format=format)
     facts = _facts(trained, reading, panel, ahead, output) | {"horizon": wish.horizon}
     if output != STDOUT:
-        write_json(_sidecar(trained, reading, read_from, facts), Path(f"{output}.meta.json"))
+        remembered = [lasting(source, query=reader.query, parameters=reader.query_param) for source in read_from]
+        write_json(_sidecar(trained, reading, remembered, facts), Path(f"{output}.meta.json"))
     if failed:
         cause = "too short, or without covariates for the whole horizon" if lacking.any() else "too short"
         on_progress(Notice(f"{_some(failed)} {cause}: {_fate(on_error)}", "warning"))
@@ -167,7 +170,7 @@ def _sidecar(trained: Model, reading: Reading, sources: list[str], facts: dict[s
         "lstmcast_version": __version__,
         "schema": reading.panel.schema.model_dump(mode="json"),
         "season": trained.summary["season"],
-        "sources": [source if source == STDOUT else str(Path(source).absolute()) for source in sources],
+        "sources": sources,
         "seed": trained.settings.training.seed,
         "device": str(trained.forecaster.device),
         "created_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
