@@ -32,7 +32,7 @@ BASE = ("errors", "config outcome family atomic masking")
 DATA = (
     "findings",
     "database parquet",
-    "sources",
+    "sources database_table",
     "decoding marks",
     "dialect",
     "calendar",

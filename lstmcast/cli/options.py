@@ -214,7 +214,17 @@ Data = Annotated[list[str], typer.Argument(help=_DATA, metavar="DATA")]
 MaybeData = Annotated[
     list[str] | None, typer.Argument(help=f"{_DATA[:-1]}; none: what the model was trained on.", metavar="DATA")
 ]
-Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - is stdout.", metavar="FILE")]
+Output = Annotated[
+    str | None,
+    typer.Option("-o", "--output", help="Where to write: a file, - for stdout, or URL::TABLE.", metavar="FILE"),
+]
+Form = Annotated[
+    Literal["csv", "jsonl", "parquet"] | None,
+    typer.Option("--format", help="Form of the output; else as its ending says, else CSV."),
+]
+SafeCsv = Annotated[
+    bool, typer.Option("--safe-csv", help="A ' before texts that a spreadsheet would take for formulas.")
+]
 ModelFolder = Annotated[Path, typer.Option("-m", "--model", help="Model folder.", metavar="FOLDER")]
 MaybeModelFolder = Annotated[
     Path | None, typer.Option("-m", "--model", help="Model folder; without DATA, lstmcast-model.", metavar="FOLDER")

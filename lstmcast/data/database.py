@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 _SPELLINGS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "postgres": POSTGRESQL, "postgresql+psycopg": POSTGRESQL}
 _ROWS_AT_ONCE = 50_000
+_PATIENCE_SECONDS = 60
 _PARAMETER = "param."
 
 
@@ -130,6 +131,8 @@ def connected(url: str, *, read_only: bool = False) -> Iterator[Connection]:
             if read_only and engine.dialect.name == POSTGRESQL:
                 connection = connection.execution_options(postgresql_readonly=True)
             with connection.begin():
+                if engine.dialect.name == SQLITE and not read_only:
+                    connection.exec_driver_sql("begin immediate")  # the driver would leave out the making of tables
                 yield connection
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
@@ -159,7 +162,8 @@ def _engine(url: str, *, read_only: bool) -> Engine:
 
     def open_file() -> sqlite3.Connection:
         mode = "ro" if read_only else "rwc"
-        return sqlite3.connect(f"file:{quote(str(file))}?mode={mode}", uri=True)
+        place = f"file:{quote(str(file))}?mode={mode}"
+        return sqlite3.connect(place, uri=True, timeout=_PATIENCE_SECONDS, isolation_level=None)
 
     return create_engine("sqlite://", creator=open_file, poolclass=NullPool, hide_parameters=True)
 

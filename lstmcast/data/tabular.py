@@ -68,9 +68,10 @@ def spellings(body: Typed, *, names: Collection[str]) -> dict[str, int]:
     return {"": sum(body.table.column(name).null_count for name in names if name in body.names)}
 
 
-def texts(body: Typed) -> pd.DataFrame:
-    """Every cell as text, missing ones as NaN."""
-    return pd.DataFrame({name: pd.Series(_texts(body, name), dtype=object) for name in body.names}).fillna(np.nan)
+def texts(body: Typed, *, missing: object = np.nan) -> pd.DataFrame:
+    """Every cell as text, ``missing`` where there is none."""
+    columns = {name: pd.Series(_texts(body, name), dtype=object) for name in body.names}
+    return pd.DataFrame({name: column.where(column.notna(), missing) for name, column in columns.items()})
 
 
 def _is_figure(body: Typed, name: str) -> bool:

@@ -17,13 +17,14 @@ from lstmcast.data.excerpt import until
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
 from lstmcast.data.sources import lasting
-from lstmcast.data.writer import STDOUT, write_json, write_table
+from lstmcast.data.writer import STDOUT, Format, check_output, is_file, write_json, write_table
 from lstmcast.errors import DataError, TooShortError, UsageError
 from lstmcast.fit import device as devices
 from lstmcast.forecast.backtest import interval_columns, target_names
 from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.intervals import bounded, significant
 from lstmcast.forecast.predict import Forecast, forecast, least_rows
+from lstmcast.masking import masked
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 
 _NOT_FORECAST = {"fallback", "skipped"}
@@ -38,7 +39,8 @@ def predict(
     levels: tuple[float, ...] | None = None,
     as_of: str | None = None,
     future: str | None = None,
-    format: Literal["csv", "jsonl"] = "csv",  # noqa: A002  # the flag's name
+    format: Format | None = None,  # noqa: A002  # the flag's name
+    safe_csv: bool = False,
     on_error: Literal["skip", "naive", "fail"] = "naive",
     reader: ReaderSettings = ReaderSettings(),  # noqa: B008  # frozen
     device: str = "auto",
@@ -52,6 +54,7 @@ def predict(
     ``on_error="fail"`` any series, is too short.
     """
     devices.use_threads(threads)
+    check_output(output)
     trained = load(model)
     wish = _wish(trained, horizon, levels)
     read_from = sources or list(trained.sources)
@@ -68,9 +71,9 @@ def predict(
     if failed and (strict or ahead.status.count("skipped") == len(panel.ids)):
         raise _too_short(trained, panel, failed)
     table = _table(panel, ahead, wish, trained.calibration["width_factors"])
-    write_table(table, output, format=format)
+    write_table(table, output, format=format, keys=("unique_id", "target", "cutoff", "ds"), safe=safe_csv)
     facts = _facts(trained, reading, panel, ahead, output) | {"horizon": wish.horizon}
-    if output != STDOUT:
+    if is_file(output):
         remembered = [lasting(source, query=reader.query, parameters=reader.query_param) for source in read_from]
         write_json(_sidecar(trained, reading, remembered, facts), Path(f"{output}.meta.json"))
     if failed:
@@ -156,7 +159,7 @@ def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings, factors: list[l
 def _facts(trained: Model, reading: Reading, panel: Panel, ahead: Forecast, output: str) -> dict[str, Any]:
     counts = {status: ahead.status.count(status) for status in sorted(set(ahead.status))}
     return {
-        "output": output,
+        "output": masked(output),
         "series": len(panel.ids),
         "status": counts,
         "cutoff": panel.schema.clock.format(ahead.cutoff[[int(ahead.cutoff.argmax())]])[0],
@@ -199,4 +202,4 @@ def _lines(facts: dict[str, Any], output: str) -> tuple[str, ...]:
     told = f"{facts['series']} series forecast ({counts}) after {facts['cutoff']}"
     if output == STDOUT:
         return (told,)
-    return (f"{told}: {output}", f"next: lstmcast plot {output}")
+    return (f"{told}: {output}", *([f"next: lstmcast plot {output}"] if is_file(output) else []))
