@@ -18,6 +18,7 @@ from lstmcast.cli.options import GENERAL, VERSION
 from lstmcast.cli.verb import declare
 from lstmcast.cli.verbs.backtest import backtest
 from lstmcast.cli.verbs.check import check
+from lstmcast.cli.verbs.config import config
 from lstmcast.cli.verbs.detect import detect_anomalies
 from lstmcast.cli.verbs.doctor import doctor
 from lstmcast.cli.verbs.evaluate import evaluate
@@ -36,6 +37,7 @@ VERBS = {
     "evaluate": (evaluate, "Score an old forecast against what came true."),
     "check": (check, "Read and validate data; trains nothing."),
     "plot": (plot, "Draw a forecast or anomalies file."),
+    "config": (config, "Every setting: its value and origin, or the schema."),
     "list": (list_members, "The cells, losses and other choices."),
     "doctor": (doctor, "Versions, devices and a self-test."),
 }

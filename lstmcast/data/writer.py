@@ -21,7 +21,7 @@ from lstmcast.data.database_table import parts, replace_rows
 from lstmcast.errors import UsageError
 
 Format = Literal["csv", "jsonl", "parquet"]
-STDOUT = "-"
+STDOUT: Literal["-"] = "-"
 
 _ENDINGS: Mapping[str, Format] = {
     ".csv": "csv",
