@@ -237,6 +237,12 @@ def assignment(text: str) -> tuple[str, str, Any]:
         ) from error
 
 
+def as_yaml(value: Any) -> str:
+    """A value as it is written after ``key:``, on one line."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1_000_000)
+    return text.removesuffix("\n...\n").strip()
+
+
 def _sections() -> list[str]:
     return list(Settings.model_fields)
 

@@ -22,6 +22,7 @@ from lstmcast.cli.verbs.config import config
 from lstmcast.cli.verbs.detect import detect_anomalies
 from lstmcast.cli.verbs.doctor import doctor
 from lstmcast.cli.verbs.evaluate import evaluate
+from lstmcast.cli.verbs.init import init
 from lstmcast.cli.verbs.listing import list_members
 from lstmcast.cli.verbs.plot import plot
 from lstmcast.cli.verbs.predict import predict
@@ -37,6 +38,7 @@ VERBS = {
     "evaluate": (evaluate, "Score an old forecast against what came true."),
     "check": (check, "Read and validate data; trains nothing."),
     "plot": (plot, "Draw a forecast or anomalies file."),
+    "init": (init, "Write a commented settings file."),
     "config": (config, "Every setting: its value and origin, or the schema."),
     "list": (list_members, "The cells, losses and other choices."),
     "doctor": (doctor, "Versions, devices and a self-test."),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
-from lstmcast.config import Choices, Settings, resolve, section_fields
+from lstmcast.config import Choices, Settings, as_yaml, resolve, section_fields
 from lstmcast.data.writer import STDOUT, write_json
 from lstmcast.origins import DEFAULT, Layer, key_origins
 from lstmcast.outcome import Outcome, Table
@@ -55,5 +53,4 @@ def _enumerate(entry: dict[str, Any], names: list[str]) -> None:
 def _shown(value: Any, origin: str) -> str:
     if value is None:
         return DERIVED if origin == DEFAULT else "none"
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
-    return text.removesuffix("\n...\n").strip()
+    return as_yaml(value)
