@@ -42,7 +42,7 @@ DATA = (
     "frame numbers rows journey column_names",
     "time_column id_column panel tabular",
     "columns",
-    "table excerpt survey",
+    "table excerpt survey ahead",
     "reader",
     "windows writer",
 )

@@ -66,10 +66,15 @@ def write_table(
 def write_json(value: Mapping[str, Any], path: Path | Literal["-"]) -> None:
     """Write a JSON document with sorted keys, so that equal values give equal bytes; NaN becomes null."""
     text = json.dumps(_finite(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    if path == STDOUT:
+    write_text(text, str(path))
+
+
+def write_text(text: str, output: str) -> None:
+    """Write ``text`` to the file ``output``, or to stdout for ``-``."""
+    if output == STDOUT:
         sys.stdout.write(text)
         return
-    with replace_file(Path(path)) as file:
+    with replace_file(Path(output)) as file:
         file.write(text)
 
 

@@ -125,7 +125,8 @@ def _lacks_future(panel: Panel, horizon: int) -> NDArray[np.bool_]:
         raise DataError(
             f"{int(missing.sum())} rows of future-known covariates ({', '.join(panel.schema.future)}) are missing, "
             f"first for series {panel.ids[series]} at {when}",
-            remedy="append rows with these columns and an empty target, or give them with --future FILE",
+            remedy="append rows with these columns and an empty target, or give them with --future FILE; "
+            "`lstmcast future-frame` writes the rows to fill in",
         )
     return lacking
 
