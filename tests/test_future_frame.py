@@ -101,16 +101,11 @@ def test_a_model_without_covariates_ahead_has_nothing_to_fill(place: Path, capsy
     assert "trained to forecast 3 rows, not 4" in capsys.readouterr().err
 
 
-def test_a_row_known_in_part_inside_the_data_may_be_completed_beside_them(
+def test_a_row_known_in_part_inside_the_data_is_to_be_completed_there(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (place / "a.csv").read_text("utf-8")
-    known = [f"{_date(41)};A;;1;"]
-    Path("grown.csv").write_text(text + "\n".join(known) + "\n", encoding="utf-8")
-    model = ["-m", str(place / "model")]
-    assert run(["future-frame", "grown.csv", *model, "-q"]) == 0
-    rest = Path("future.csv").read_text("utf-8")
-    assert f"A;{_date(41)};1,0;" in rest.splitlines()
-    filled = [line + ("0,25" if ";1,0;" in line else "") for line in rest.replace(";;", ";0;1,5").splitlines()]
-    Path("future.csv").write_text("\n".join(filled) + "\n", encoding="utf-8")
-    assert run(["predict", "grown.csv", *model, "--future", "future.csv", "-q"]) == 0
+    Path("grown.csv").write_text(f"{text}{_date(41)};A;;1;\n", encoding="utf-8")
+    assert run(["future-frame", "grown.csv", "-m", str(place / "model"), "-q"]) == 0
+    assert "1 of these rows stand in the data with some of their covariates" in capsys.readouterr().err
+    assert f"A;{_date(41)};1,0;" in Path("future.csv").read_text("utf-8").splitlines()
