@@ -22,6 +22,9 @@ from lstmcast.data.panel import Panel, build
 from lstmcast.data.schema import Schema
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: workers side by side must not wait for each other
+os.environ["XDG_CONFIG_HOME"] = str(Path(__file__).with_name("no-settings-here"))  # whoever runs this may have some
+for _name in [name for name in os.environ if name.startswith("LSTMCAST_")]:
+    del os.environ[_name]
 settings.register_profile("lstmcast", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("lstmcast")
 

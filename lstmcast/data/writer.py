@@ -109,7 +109,7 @@ def neutralised(frame: pd.DataFrame) -> pd.DataFrame:
     """
     mended = {}
     for name in frame.columns:
-        if frame[name].dtype != object:
+        if pd.api.types.is_numeric_dtype(frame[name]):
             continue
         risky = frame[name].map(lambda cell: isinstance(cell, str) and bool(_FORMULA.match(cell)))
         risky &= ~frame[name].map(lambda cell: isinstance(cell, str) and bool(_FIGURE.fullmatch(cell)))

@@ -56,7 +56,8 @@ def backtest(
     for place in (output, metrics):
         check_output(place)
     trained = load(model) if model is not None else None
-    panel = read(sources, settings.reader, schema=trained.schema if trained else None, on_progress=on_progress).panel
+    reader = settings.reader.asking_like(trained.settings.reader) if trained else settings.reader
+    panel = read(sources, reader, schema=trained.schema if trained else None, on_progress=on_progress).panel
     horizon = _horizon(settings, trained, panel)
     origins = _origins(panel, horizon=horizon, windows=windows, stride=stride or horizon)
     if len(origins) < len(panel.ids):
