@@ -23,10 +23,13 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from lstmcast.errors import UsageError
 
 SETTINGS_FILE = "lstmcast.yaml"
+PREFIX = "LSTMCAST_"
+"""What the names of environment variables that hold settings begin with: LSTMCAST_TRAINING__SEED."""
 
 
 class Frozen(BaseModel):
@@ -100,6 +103,16 @@ class ReaderSettings(Frozen):
     holidays: str | None = Field(
         None, description="country (DE) or part of one (DE-BY) whose public holidays are covariates"
     )
+    query: str | None = Field(None, description="SQL that gives the rows, where the data are a database")
+    query_param: Mapping[str, Annotated[str, BeforeValidator(str)]] = Field(
+        {}, description="values of the :names in the query"
+    )
+
+    def asking_like(self, trained: ReaderSettings) -> ReaderSettings:
+        """These settings with the query a model was trained on, unless they bring their own."""
+        if self.query is not None or trained.query is None:
+            return self
+        return self.model_copy(update={"query": trained.query, "query_param": trained.query_param})
 
 
 class NetworkSettings(Frozen):
@@ -212,12 +225,14 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]], *, choices: Choices) ->
     origins: dict[str, str] = {}
     faults: list[str] = []
     for origin, layer in layers:
-        for section, values in layer.items():
+        for section, given in layer.items():
+            values = {} if given is None else given  # a section whose keys are all commented out
             if not isinstance(values, Mapping):
-                faults.append(f"{origin}: {section} must be a section with keys, not {values!r}")
+                faults.append(_no_section(origin, section, values))
                 continue
+            merged.setdefault(section, {})
             for key, value in values.items():
-                merged.setdefault(section, {})[key] = value
+                merged[section][key] = value
                 origins[f"{section}.{key}"] = origin
     try:
         settings = Settings.model_validate(merged, context=choices)
@@ -265,6 +280,12 @@ def assignment(text: str) -> tuple[str, str, Any]:
         ) from error
 
 
+def as_yaml(value: Any) -> str:
+    """A value as it is written after ``key:``, on one line."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1_000_000)
+    return text.removesuffix("\n...\n").strip()
+
+
 def _sections() -> list[str]:
     return list(Settings.model_fields)
 
@@ -274,14 +295,32 @@ def _sentence(fault: Any, origins: Mapping[str, str]) -> str:
     key = ".".join(place[:2])
     origin = origins.get(key) or next((o for k, o in origins.items() if k.startswith(f"{key}.")), "settings")
     if fault["type"] == "extra_forbidden":
-        known = _sections() if len(place) == 1 else list(_fields(place[0]))
-        close = difflib.get_close_matches(place[-1], known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-        return f"{origin}: unknown key {'.'.join(place)!r}; {hint}"
+        return f"{origin}: unknown key {'.'.join(place)!r}; {_hint(place)}"
     message = fault["msg"].removeprefix("Value error, ")
     return f"{origin}: {'.'.join(place)}: {message[:1].lower()}{message[1:]} (got {fault['input']!r})"
 
 
-def _fields(section: str) -> Collection[str]:
+def _no_section(origin: str, section: str, value: Any) -> str:
+    spelled = {key: (name, key) for name in _sections() for key in section_fields(name)}
+    spelled |= {f"{name}_{key}": (name, key) for name in _sections() for key in section_fields(name)}
+    close = difflib.get_close_matches(section, list(spelled), n=1)
+    if section in _sections() or not close:
+        return f"{origin}: {section} must be a section with keys, not {value!r}"
+    home, key = spelled[close[0]]
+    meant = f"{PREFIX}{home.upper()}__{key.upper()}" if origin.startswith(PREFIX) else f"{home}.{key}"
+    return f"{origin}: the key {section!r} stands outside any section; did you mean {meant}?"
+
+
+def _hint(place: list[str]) -> str:
+    known = _sections() if len(place) == 1 else list(section_fields(place[0]))
+    homes = [name for name in _sections() if place[-1] in section_fields(name)]
+    close = difflib.get_close_matches(place[-1], known, n=1)
+    if homes:
+        return f"did you mean '{homes[0]}.{place[-1]}'?"
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def section_fields(section: str) -> dict[str, FieldInfo]:
+    """The keys of a section and what is said about each."""
     model = Settings.model_fields[section].annotation
-    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else ()
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}

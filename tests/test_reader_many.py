@@ -10,7 +10,7 @@ import pytest
 
 from lstmcast.cli.app import run
 from lstmcast.config import ReaderSettings
-from lstmcast.data.ahead import carried_on, missing_future, stale, without
+from lstmcast.data.ahead import ahead, carried_on, stale, to_fill, without
 from lstmcast.data.reader import Examination, examine, read
 from lstmcast.errors import DataError, UsageError
 
@@ -123,11 +123,11 @@ def test_stale_series_are_marked_and_can_be_left_out() -> None:
 
 def test_missing_future_rows_are_listed_and_can_be_carried_on() -> None:
     panel = read([str(MESSY / "37-future-with-holes.csv")], ReaderSettings(future=("temp",))).panel
-    rows = missing_future(panel, 16)
-    assert rows.iloc[:, 1].tolist() == ["2024-03-06", "2024-03-15", "2024-03-16"]
+    rows = to_fill(panel, ahead(panel, 16))
+    assert rows[panel.schema.time_col].tolist() == ["2024-03-06", "2024-03-15", "2024-03-16"]
     longer, filled = carried_on(panel, 16)
     assert filled == 3
-    assert missing_future(longer, 16).empty
+    assert to_fill(longer, ahead(longer, 16)).empty
     assert longer.covariates[65, 0] == longer.covariates[64, 0]
     assert (longer.values[:60] == panel.values[:60]).all()
 

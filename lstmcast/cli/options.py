@@ -39,6 +39,11 @@ def _clip(name: str, value: str) -> Mapping[str, Any]:
     return {name: None if value == "none" else value}
 
 
+def _pairs(name: str, value: list[str]) -> Mapping[str, Any]:
+    pairs = [part.partition("=") for part in value]
+    return {name: {key.strip(): text for key, _, text in pairs} if all(equals for _, equals, _ in pairs) else value}
+
+
 def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
@@ -136,6 +141,15 @@ READER = Panel(
             "auto|hour|weekday|monthday|month",
         ),
         Flag("reader.holidays", "--holidays", "Public holidays of this place: DE, US, DE-BY.", "COUNTRY"),
+        Flag("reader.query", "--query", "SQL that gives the rows, if DATA is a database.", "SQL"),
+        Flag(
+            "reader.query_param",
+            "--query-param",
+            "Value of a :name in the query; repeatable.",
+            "NAME=VALUE",
+            list[str],
+            read=_pairs,
+        ),
     ),
 )
 
@@ -216,13 +230,22 @@ COMPUTE = Panel(
     ),
 )
 
-Data = Annotated[
-    list[str], typer.Argument(help="CSV files (also .gz), globs, or - for standard input.", metavar="DATA")
-]
+_DATA = "CSV or Parquet files, folders of Parquet, globs, - for standard input, or a database URL with --query."
+Data = Annotated[list[str], typer.Argument(help=_DATA, metavar="DATA")]
 MaybeData = Annotated[
-    list[str] | None, typer.Argument(help="CSV files; none: those the model was trained on.", metavar="DATA")
+    list[str] | None, typer.Argument(help=f"{_DATA[:-1]}; none: what the model was trained on.", metavar="DATA")
 ]
-Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - is stdout.", metavar="FILE")]
+Output = Annotated[
+    str | None,
+    typer.Option("-o", "--output", help="Where to write: a file, - for stdout, or URL::TABLE.", metavar="FILE"),
+]
+Form = Annotated[
+    Literal["csv", "jsonl", "parquet"] | None,
+    typer.Option("--format", help="Form of the output; else as its ending says, else CSV."),
+]
+SafeCsv = Annotated[
+    bool, typer.Option("--safe-csv", help="A ' before texts that a spreadsheet would take for formulas.")
+]
 ModelFolder = Annotated[Path, typer.Option("-m", "--model", help="Model folder.", metavar="FOLDER")]
 MaybeModelFolder = Annotated[
     Path | None, typer.Option("-m", "--model", help="Model folder; without DATA, lstmcast-model.", metavar="FOLDER")

@@ -101,7 +101,7 @@ def examine(
     future: str | None = None,
     on_progress: OnProgress = silent,
 ) -> Examination:
-    """Read ``sources`` (paths, globs, ``-``), infer what ``settings`` leave open, and collect what was found.
+    """Read ``sources`` (paths, globs, URLs, ``-``), infer what ``settings`` leave open, and collect what was found.
 
     With a stored ``schema`` nothing is inferred. ``future`` is a file of rows that continue those series: covariates
     known ahead, targets empty. Raises ``UsageError`` for settings that contradict each other or the
@@ -125,7 +125,11 @@ def examine(
 
 def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Times, tuple[str, ...], Times, Times]:
     """The panel, and ``panel_row``, ``input_ids``, ``input_series`` and ``input_time`` of a ``Reading``."""
-    opened, journey.fingerprint = open_sources([*sources, *([journey.future] if journey.future else [])])
+    opened, journey.fingerprint = open_sources(
+        [*sources, *([journey.future] if journey.future else [])],
+        query=journey.settings.query,
+        parameters=journey.settings.query_param,
+    )
     table = read_table(opened, journey)
     frame, lines, origin, roles = table.frame, table.lines, table.origin, table.roles
     if journey.future and roles.id is None and len(opened) == 2:

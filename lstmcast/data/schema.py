@@ -112,8 +112,9 @@ def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
         "calendar": schema.calendar,
         "holidays": schema.holidays,
     }
-    # these are left out: they belong to the file of the day and do not change how it is read
-    for key in sorted(settings.model_fields_set - {"encoding", "stale_after", "future_fill"}):
+    # these are left out: they belong to the source of the day and do not change how it is read
+    today = {"encoding", "query", "query_param", "stale_after", "future_fill"}
+    for key in sorted(settings.model_fields_set - today):
         asked = getattr(settings, key)
         if key in {"freq", "resample"} and asked is not None:
             asked = Frequency.from_alias(asked).name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lstmcast.atomic import replace_file
 from lstmcast.config import ReaderSettings
-from lstmcast.data import styles
+from lstmcast.data import styles, tabular
 from lstmcast.data.calendar import DAY, to_wall
 from lstmcast.data.clock import Clock
 from lstmcast.data.decoding import decode
@@ -25,8 +25,9 @@ from lstmcast.data.numbers import plain
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Examination, examine
 from lstmcast.data.schema import Schema
-from lstmcast.data.sources import open_sources
+from lstmcast.data.sources import Source, open_sources
 from lstmcast.data.surroundings import footer, without_comments
+from lstmcast.data.tabular import Typed
 from lstmcast.data.writer import write_json
 from lstmcast.errors import UsageError
 from lstmcast.outcome import OnProgress, Outcome, Table, silent
@@ -60,7 +61,7 @@ def check(
     lines.append(_verdict(findings))
     facts = _facts(reading, findings, ok=ok)
     if fix is not None:
-        changes = _repair(sources, reading.schema, fix)
+        changes = _repair(sources, settings, reading.schema, fix)
         lines += changes
         facts["changes"] = changes
     if report is not None:
@@ -139,11 +140,11 @@ def _refuse_overwriting(sources: Sequence[str], fix: Path) -> None:
         raise UsageError(f"--fix {fix} would overwrite the data", remedy="give the repaired copy another name")
 
 
-def _repair(sources: Sequence[str], schema: Schema | None, fix: Path) -> list[str]:
+def _repair(sources: Sequence[str], settings: ReaderSettings, schema: Schema | None, fix: Path) -> list[str]:
     """Write the repaired copy; what was changed, a sentence each."""
     if schema is None:
         return [f"{fix} was not written: the data cannot be read as far as that yet"]
-    frame, lines, changes = _texts(sources, schema)
+    frame, lines, changes = _texts(sources, settings, schema)
     dialect, clock = schema.dialect, schema.clock
     repeated = frame.duplicated().to_numpy()
     frame, lines = frame[~repeated].reset_index(drop=True), lines[~repeated]
@@ -170,20 +171,17 @@ def _repair(sources: Sequence[str], schema: Schema | None, fix: Path) -> list[st
     return [*(changes or ["nothing needed repair"]), f"wrote {fix}"]
 
 
-def _texts(sources: Sequence[str], schema: Schema) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
+def _texts(
+    sources: Sequence[str], settings: ReaderSettings, schema: Schema
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
     """All sources as text, the line of each row, and what the new file says by being written at all."""
     dialect = schema.dialect
     frames, lines, changes = [], [], _rewritten(dialect)
     numeric = {*schema.targets, *schema.past, *schema.future, schema.time_col}
-    opened, _ = open_sources(sources)
+    opened, _ = open_sources(sources, query=settings.query, parameters=settings.query_param)
     for source in opened:
-        text, comments = without_comments(decode(source, dialect.encoding)[0])
-        changes += _count(len(comments), "comment line", "left out")
-        body = split_header(text, dialect, label=source.label)
-        untouched = [name for name in body.names if name not in numeric]
-        frame, numbers, found = load(body, dialect, label=source.label, as_text=body.names, whole_text=untouched)
-        below, told = footer(frame, numbers, time=schema.time_col, label=source.label)
-        frame, numbers, found = frame.iloc[: len(frame) - below], numbers[: len(frame) - below], [*found, *told]
+        frame, numbers, found, comments = _source_texts(source, schema, numeric)
+        changes += _count(comments, "comment line", "left out")
         frames.append(
             frame if schema.id_col or len(opened) == 1 or schema.wide else frame.assign(unique_id=source.stem)
         )
@@ -195,6 +193,25 @@ def _texts(sources: Sequence[str], schema: Schema) -> tuple[pd.DataFrame, NDArra
 def _divided(number: str) -> str:
     """A number of per cent (``12e-2``) as a share of 1."""
     return format(Decimal(number), "f") if number.endswith("e-2") else number
+
+
+def _source_texts(
+    source: Source, schema: Schema, numeric: Collection[str | None]
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[Finding], int]:
+    """The rows of a source as text without what stands below them, their lines, and how many lines were comments."""
+    found: list[Finding] = []
+    comments: list[int] = []
+    if source.table is not None:
+        frame = tabular.texts(Typed(source.table, schema.clock))
+        lines = np.arange(1, len(frame) + 1)
+    else:
+        text, comments = without_comments(decode(source, schema.dialect.encoding)[0])
+        body = split_header(text, schema.dialect, label=source.label)
+        untouched = [name for name in body.names if name not in numeric]
+        frame, lines, found = load(body, schema.dialect, label=source.label, as_text=body.names, whole_text=untouched)
+    below, told = footer(frame, lines, time=schema.time_col, label=source.label)
+    rows = len(frame) - below
+    return frame.iloc[:rows], lines[:rows], [*found, *told], len(comments)
 
 
 def _rewritten(dialect: Dialect) -> list[str]:
