@@ -40,7 +40,7 @@ lint: .venv/.editable
 
 EXAMPLES ?= 20000
 fuzz: .venv/.editable
-	LSTMCAST_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/test_reader_fuzz.py
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/test_reader_fuzz.py
 
 bench: $(if $(DATA),$(INSTALLED))
 	@set -- benchmarks/*.py; \

@@ -52,6 +52,8 @@ def test_filled_in_they_pass_the_check_and_lead_to_a_forecast(place: Path, capsy
     assert run(["future-frame", *model, "-o", "-", "-q"]) == 0
     empty = capsys.readouterr().out
     assert run(["predict", *model, "-o", "-", "-q"]) == 3
+    assert Path("missing_future.csv").read_text("utf-8") == empty
+    Path("missing_future.csv").unlink()
     Path("filled.csv").write_text(empty.replace(";;", ";1;0,25"), encoding="utf-8")
     assert run(["future-frame", *model, "--check", "filled.csv", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["noop"] is True
@@ -101,11 +103,16 @@ def test_a_model_without_covariates_ahead_has_nothing_to_fill(place: Path, capsy
     assert "trained to forecast 3 rows, not 4" in capsys.readouterr().err
 
 
-def test_a_row_known_in_part_inside_the_data_is_to_be_completed_there(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_row_known_in_part_inside_the_data_is_completed_by_the_rows_filled_in(place: Path) -> None:
     text = (place / "a.csv").read_text("utf-8")
     Path("grown.csv").write_text(f"{text}{_date(41)};A;;1;\n", encoding="utf-8")
     assert run(["future-frame", "grown.csv", "-m", str(place / "model"), "-q"]) == 0
-    assert "1 of these rows stand in the data with some of their covariates" in capsys.readouterr().err
-    assert f"A;{_date(41)};1,0;" in Path("future.csv").read_text("utf-8").splitlines()
+    listed = Path("future.csv").read_text("utf-8")
+    assert f"A;{_date(41)};1,0;" in listed.splitlines()
+    again = ["future-frame", "grown.csv", "-m", str(place / "model"), "--check", "future.csv", "-q"]
+    filled = "".join(f"{line}3,5\n" if line.endswith(";1,0;") else f"{line}\n" for line in listed.splitlines())
+    Path("future.csv").write_text(filled, encoding="utf-8")
+    assert run(again) == 1
+    assert f"A;{_date(41)};" not in Path("missing_future.csv").read_text("utf-8")
+    Path("future.csv").write_text(filled.replace(";1,0;3,5", ";2,0;3,5"), encoding="utf-8")
+    assert run(again) == 3

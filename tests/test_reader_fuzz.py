@@ -92,7 +92,7 @@ def reports(draw: st.DrawFn) -> bytes:
     return "\n".join([*above, "ds;y;x", *units, *lines, *below]).encode()
 
 
-EXAMPLES = int(os.environ.get("LSTMCAST_FUZZ_EXAMPLES", "250"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "250"))
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))

@@ -137,7 +137,10 @@ def test_predict_writes_the_missing_future_rows_or_carries_the_last_ones_on(tmp_
     quick = ["--max-steps", "2", "--hidden", "2", "-q"]
     assert run(["train", data, "-m", model, "--future", "temp", *quick]) == 0
     assert run(["predict", "-m", model, "-o", out, "-q"]) == 3
-    assert (tmp_path / "missing_future.csv").read_text(encoding="utf-8").splitlines()[1].split(",")[1] == "2024-03-06"
+    listed = tmp_path / "missing_future.csv"
+    assert listed.read_text(encoding="utf-8") == "ds,temp\n2024-03-06,\n"
+    listed.write_text("ds,temp\n2024-03-06,7.5\n", encoding="utf-8")
+    assert run(["predict", "-m", model, "-o", out, "-q", "--future", str(listed)]) == 0
     assert run(["predict", "-m", model, "-o", out, "-q", "--future-fill", "ffill"]) == 0
     assert len(Path(out).read_text(encoding="utf-8").splitlines()) == 15
 

@@ -91,6 +91,10 @@ def test_variables_are_read_by_the_kind_of_their_setting(name: str, text: str, e
     assert getattr(getattr(settings, section), key) == expected
 
 
+def test_the_switch_of_memory_tuning_is_no_setting() -> None:
+    assert environment_layers({"LSTMCAST_TUNING": "0"}) == []
+
+
 def test_all_faults_of_all_origins_are_told_at_once_with_the_nearest_name(
     shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

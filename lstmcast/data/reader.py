@@ -132,6 +132,7 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Times, tupl
     )
     table = read_table(opened, journey)
     frame, lines, origin, roles = table.frame, table.lines, table.origin, table.roles
+    later = origin == len(opened) - 1 if journey.future else None
     if journey.future and roles.id is None and len(opened) == 2:
         origin = np.zeros_like(origin)  # the future rows of the only series
         opened = opened[:1]
@@ -152,6 +153,7 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Times, tupl
         how=schema.duplicates,
         repeated=lambda: frame.duplicated().to_numpy(),
         separating=lambda: columns.separating(frame, roles),
+        later=later,
     )
     journey.findings += found
     journey.stop_on_errors()

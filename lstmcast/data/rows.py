@@ -86,12 +86,13 @@ def merge_doubled(
     how: str,
     repeated: Callable[[], NDArray[np.bool_]],
     separating: Callable[[], tuple[str, str] | None],
+    later: NDArray[np.bool_] | None = None,
 ) -> tuple[Rows, Times, list[Finding]]:
     """One row per series and time, and int64 (r,) which of them each row went into.
 
     ``repeated`` gives bool by place in the file: rows that equal an earlier one in every column; ``separating`` the
     column that would tell rows of the same time apart and how to use it. Rows that differ are merged by ``how``, or
-    are an error.
+    are an error; but those of ``later`` (bool by place in the file) may fill in what the row before them lacks.
     """
     same = np.r_[False, rows.following()[1:] & (np.diff(rows.times) == 0)]
     if not same.any():
@@ -100,6 +101,9 @@ def merge_doubled(
     copies = same & repeated()[rows.origin]
     if copies.any():
         findings.append(_repeated(rows, copies, clock))
+    if later is not None:
+        rows, completing = _completed(rows, same & later[rows.origin])
+        copies |= completing
     conflicting = same & ~copies
     group = np.cumsum(~same) - 1
     if conflicting.any():
@@ -109,6 +113,19 @@ def merge_doubled(
         distinct = rows.take(~copies)
         kept = _merged(kept, distinct, group[~copies], how)
     return kept, group, findings
+
+
+def _completed(rows: Rows, later: NDArray[np.bool_]) -> tuple[Rows, NDArray[np.bool_]]:
+    """The rows with covariates they lack taken from the ``later`` ones after them, and bool (r,) those taken from.
+
+    Rows with a target, or with another value of a covariate than the row before them, are not taken from.
+    """
+    before = np.roll(rows.covariates, 1, axis=0)
+    agrees = (np.isnan(before) | np.isnan(rows.covariates) | (before == rows.covariates)).all(axis=1)
+    completing = later & agrees & np.isnan(rows.targets).all(axis=1)
+    covariates, (at,) = rows.covariates.copy(), np.nonzero(completing)
+    covariates[at - 1] = np.where(np.isnan(covariates[at - 1]), covariates[at], covariates[at - 1])
+    return replace(rows, covariates=covariates), completing
 
 
 def _merged(kept: Rows, distinct: Rows, group: Times, how: str) -> Rows:

@@ -15,7 +15,7 @@ from lstmcast.data.reader import read
 from lstmcast.data.sources import STDIN, is_url
 from lstmcast.data.writer import write_text
 from lstmcast.errors import UsageError
-from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
+from lstmcast.outcome import OnProgress, Outcome, Table, silent
 
 SHOWN = 50
 
@@ -57,10 +57,6 @@ def future_frame(
     if not len(frame):
         told = f"every covariate known ahead is there for the {steps} rows after the last one"
         return Outcome(facts=facts | {"noop": True}, lines=(told,))
-    partly = int((rows.missing.any(axis=2) & ~rows.missing.all(axis=2)).sum())
-    if partly and apart is None:  # beside the data they would be rows of the same time with other values
-        told = f"{partly} of these rows stand in the data with some of their covariates: complete them there"
-        on_progress(Notice(told, "warning"))
     place = output or ("missing_future.csv" if check is not None else "future.csv")
     write_text(as_text(frame, panel.schema.dialect), place)
     facts["output"] = place

@@ -13,7 +13,7 @@ from lstmcast.outcome import Outcome
 
 @verb(
     DETECTION,
-    READER,
+    READER.without("reader.since"),
     NETWORK.only("network.horizon", "network.context"),
     COMPUTE,
     example="lstmcast detect-anomalies sensors.csv --budget 1/week",
