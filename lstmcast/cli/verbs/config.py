@@ -11,7 +11,14 @@ from lstmcast.cli.verb import Call, verb
 from lstmcast.outcome import Outcome
 
 
-@verb(READER, NETWORK, TRAINING, DETECTION, COMPUTE, example="lstmcast config show --horizon 24")
+@verb(
+    READER,
+    NETWORK,
+    TRAINING,
+    DETECTION.without("detection.budget"),
+    COMPUTE,
+    example="lstmcast config show --horizon 24",
+)
 def config(
     call: Call,
     action: Annotated[

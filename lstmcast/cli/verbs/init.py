@@ -12,7 +12,14 @@ from lstmcast.cli.verb import Call, verb
 from lstmcast.outcome import Outcome
 
 
-@verb(READER, NETWORK, TRAINING, DETECTION, COMPUTE, example="lstmcast init sales.csv --horizon 28")
+@verb(
+    READER,
+    NETWORK,
+    TRAINING,
+    DETECTION.without("detection.budget"),
+    COMPUTE,
+    example="lstmcast init sales.csv --horizon 28",
+)
 def init(
     call: Call,
     data: Annotated[
