@@ -7,6 +7,7 @@ names in, so that an unknown one is refused at the door together with every othe
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -61,6 +62,11 @@ def _listed(value: Any) -> Any:
 Calendar = Annotated[tuple[Literal["auto", "hour", "weekday", "monthday", "month"], ...], BeforeValidator(_listed)]
 
 
+def _as_written(value: Any) -> Any:
+    """A time that YAML took for a date is the text again."""
+    return str(value) if isinstance(value, dt.date) else value
+
+
 class ReaderSettings(Frozen):
     """How the file is read. Whatever is None is inferred, announced and stored in the model's Schema."""
 
@@ -90,7 +96,9 @@ class ReaderSettings(Frozen):
     resample: str | None = Field(None, description="gather rows into steps of this length")
     agg: Literal["mean", "sum", "last", "first"] = Field("mean", description="what a step of `resample` holds")
     drop_incomplete: bool = Field(True, description="leave out a last step of `resample` that is not over yet")
-    since: str | None = Field(None, description="leave out rows before this time")
+    since: Annotated[str | None, BeforeValidator(_as_written)] = Field(
+        None, description="leave out rows before this time"
+    )
     stale_after: int | None = Field(None, ge=1, description="rows after which a series that ended is stale")
     future_fill: Literal["none", "ffill"] = Field("none", description="future covariates that are missing")
     short: Literal["pad", "skip", "naive", "error"] = Field("pad", description="what to do with too short series")

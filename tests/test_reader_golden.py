@@ -115,7 +115,8 @@ def test_detect_refuses_what_train_refuses_and_scores_every_row_of_the_rest(
         [
             "detect-anomalies",
             str(MESSY / f"{name}.csv"),
-            *flags(settings),
+            *(["--set", f"reader.since={settings['since']}"] if "since" in settings else []),
+            *flags({key: value for key, value in settings.items() if key != "since"}),
             *places,
             "--set",
             "training.max_steps=3",

@@ -191,7 +191,8 @@ def step_change(rows: Rows, clock: Clock) -> Finding | None:
         last_ds=clock.format(rows.times[places[-1:]])[0],
         count=len(places) - turn if after == fine else turn,
         example_line=int(rows.lines[row]),
-        fix=f"--since {quoted}  # or --resample {coarser} --agg mean, to keep both parts",
+        fix=f"--since {quoted}  # (detect-anomalies: --set reader.since=...) "
+        f"or --resample {coarser} --agg mean, to keep both parts",
     )
 
 
