@@ -9,12 +9,13 @@ SOURCES := $(shell find lstmcast -name '*.py')
 INSTALLED := $(if $(wildcard .venv/.editable),.venv/.editable,.venv/.plain)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench bench-gpu clean
+.PHONY: help demo test lint fuzz bench bench-gpu clean
 
 help:
 	@echo 'make demo    train, forecast, flag anomalies and draw a chart on the sample data, into demo/'
 	@echo 'make test    lint, types and the quick tests'
 	@echo 'make lint    ruff and mypy only'
+	@echo 'make fuzz    throw many made-up files at the reader (EXAMPLES=20000)'
 	@echo 'make bench   list the benchmarks; make bench DATA=folder runs them'
 	@echo 'make bench-gpu  what each cell costs to train on a CUDA device'
 	@echo 'make clean   remove .venv, demo/ and every cache'
@@ -37,6 +38,10 @@ lint: .venv/.editable
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+EXAMPLES ?= 20000
+fuzz: .venv/.editable
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/test_reader_fuzz.py
 
 bench: $(if $(DATA),$(INSTALLED))
 	@set -- benchmarks/*.py; \

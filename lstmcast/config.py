@@ -7,6 +7,7 @@ names in, so that an unknown one is refused at the door together with every othe
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -23,10 +24,13 @@ from pydantic import (
     ValidationInfo,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from lstmcast.errors import UsageError
 
 SETTINGS_FILE = "lstmcast.yaml"
+PREFIX = "LSTMCAST_"
+"""What the names of environment variables that hold settings begin with: LSTMCAST_TRAINING__SEED."""
 
 
 class Frozen(BaseModel):
@@ -58,6 +62,11 @@ def _listed(value: Any) -> Any:
 Calendar = Annotated[tuple[Literal["auto", "hour", "weekday", "monthday", "month"], ...], BeforeValidator(_listed)]
 
 
+def _as_written(value: Any) -> Any:
+    """A time that YAML took for a date is the text again."""
+    return str(value) if isinstance(value, dt.date) else value
+
+
 class ReaderSettings(Frozen):
     """How the file is read. Whatever is None is inferred, announced and stored in the model's Schema."""
 
@@ -75,6 +84,7 @@ class ReaderSettings(Frozen):
     thousands: str | None = Field(None, max_length=1, description="thousands mark")
     encoding: str | None = Field(None, description="text encoding, such as cp1252")
     na_values: tuple[str, ...] = Field((), description="further spellings of a missing value")
+    units: Literal["strip", "refuse"] = Field("strip", description="currency, per cent and brackets around numbers")
     skip_rows: int | None = Field(None, ge=0, description="lines to skip before the header")
     gaps: Literal["mask", "zero", "error"] = Field("mask", description="what absent rows mean")
     max_gap: int | None = Field(
@@ -83,6 +93,14 @@ class ReaderSettings(Frozen):
     duplicates: Literal["error", "sum", "mean", "first", "last"] = Field(
         "error", description="same time, several values"
     )
+    resample: str | None = Field(None, description="gather rows into steps of this length")
+    agg: Literal["mean", "sum", "last", "first"] = Field("mean", description="what a step of `resample` holds")
+    drop_incomplete: bool = Field(True, description="leave out a last step of `resample` that is not over yet")
+    since: Annotated[str | None, BeforeValidator(_as_written)] = Field(
+        None, description="leave out rows before this time"
+    )
+    stale_after: int | None = Field(None, ge=1, description="rows after which a series that ended is stale")
+    future_fill: Literal["none", "ffill"] = Field("none", description="future covariates that are missing")
     short: Literal["pad", "skip", "naive", "error"] = Field("pad", description="what to do with too short series")
     past: tuple[str, ...] | None = Field(None, description="covariates known only up to now (default: other columns)")
     future: tuple[str, ...] = Field((), description="covariates known ahead of time")
@@ -93,6 +111,16 @@ class ReaderSettings(Frozen):
     holidays: str | None = Field(
         None, description="country (DE) or part of one (DE-BY) whose public holidays are covariates"
     )
+    query: str | None = Field(None, description="SQL that gives the rows, where the data are a database")
+    query_param: Mapping[str, Annotated[str, BeforeValidator(str)]] = Field(
+        {}, description="values of the :names in the query"
+    )
+
+    def asking_like(self, trained: ReaderSettings) -> ReaderSettings:
+        """These settings with the query a model was trained on, unless they bring their own."""
+        if self.query is not None or trained.query is None:
+            return self
+        return self.model_copy(update={"query": trained.query, "query_param": trained.query_param})
 
 
 class NetworkSettings(Frozen):
@@ -218,12 +246,14 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]], *, choices: Choices) ->
     origins: dict[str, str] = {}
     faults: list[str] = []
     for origin, layer in layers:
-        for section, values in layer.items():
+        for section, given in layer.items():
+            values = {} if given is None else given  # a section whose keys are all commented out
             if not isinstance(values, Mapping):
-                faults.append(f"{origin}: {section} must be a section with keys, not {values!r}")
+                faults.append(_no_section(origin, section, values))
                 continue
+            merged.setdefault(section, {})
             for key, value in values.items():
-                merged.setdefault(section, {})[key] = value
+                merged[section][key] = value
                 origins[f"{section}.{key}"] = origin
     try:
         settings = Settings.model_validate(merged, context=choices)
@@ -271,6 +301,12 @@ def assignment(text: str) -> tuple[str, str, Any]:
         ) from error
 
 
+def as_yaml(value: Any) -> str:
+    """A value as it is written after ``key:``, on one line."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1_000_000)
+    return text.removesuffix("\n...\n").strip()
+
+
 def _sections() -> list[str]:
     return list(Settings.model_fields)
 
@@ -280,14 +316,32 @@ def _sentence(fault: Any, origins: Mapping[str, str]) -> str:
     key = ".".join(place[:2])
     origin = origins.get(key) or next((o for k, o in origins.items() if k.startswith(f"{key}.")), "settings")
     if fault["type"] == "extra_forbidden":
-        known = _sections() if len(place) == 1 else list(_fields(place[0]))
-        close = difflib.get_close_matches(place[-1], known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-        return f"{origin}: unknown key {'.'.join(place)!r}; {hint}"
+        return f"{origin}: unknown key {'.'.join(place)!r}; {_hint(place)}"
     message = fault["msg"].removeprefix("Value error, ")
     return f"{origin}: {'.'.join(place)}: {message[:1].lower()}{message[1:]} (got {fault['input']!r})"
 
 
-def _fields(section: str) -> Collection[str]:
+def _no_section(origin: str, section: str, value: Any) -> str:
+    spelled = {key: (name, key) for name in _sections() for key in section_fields(name)}
+    spelled |= {f"{name}_{key}": (name, key) for name in _sections() for key in section_fields(name)}
+    close = difflib.get_close_matches(section, list(spelled), n=1)
+    if section in _sections() or not close:
+        return f"{origin}: {section} must be a section with keys, not {value!r}"
+    home, key = spelled[close[0]]
+    meant = f"{PREFIX}{home.upper()}__{key.upper()}" if origin.startswith(PREFIX) else f"{home}.{key}"
+    return f"{origin}: the key {section!r} stands outside any section; did you mean {meant}?"
+
+
+def _hint(place: list[str]) -> str:
+    known = _sections() if len(place) == 1 else list(section_fields(place[0]))
+    homes = [name for name in _sections() if place[-1] in section_fields(name)]
+    close = difflib.get_close_matches(place[-1], known, n=1)
+    if homes:
+        return f"did you mean '{homes[0]}.{place[-1]}'?"
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+
+
+def section_fields(section: str) -> dict[str, FieldInfo]:
+    """The keys of a section and what is said about each."""
     model = Settings.model_fields[section].annotation
-    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else ()
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}

@@ -32,7 +32,14 @@ def test_good_data_end_with_code_0_and_a_line_per_series(tmp_path: Path) -> None
     outcome = check([write(tmp_path, GOOD)], settings=ReaderSettings())
     assert outcome.code == 0
     assert outcome.table is None
-    assert outcome.lines == ("A: 39 rows, 1 to 39", "B: 39 rows, 1 to 39", "nothing to remark")
+    assert [line.partition("  ")[0] for line in outcome.lines] == [
+        "A: 39 rows, 1 to 39",
+        "B: 39 rows, 1 to 39",
+        "nothing to remark",
+    ]
+    sketch = outcome.lines[0].partition("  ")[2]
+    assert (sketch[0], sketch[-1], len(sketch)) == ("▁", "█", 39)
+    assert list(sketch) == sorted(sketch)
     assert {key: outcome.facts[key] for key in ("ok", "findings", "rows", "series", "segments", "frequency")} == {
         "ok": True,
         "findings": [],
@@ -46,7 +53,7 @@ def test_good_data_end_with_code_0_and_a_line_per_series(tmp_path: Path) -> None
 def test_missing_rows_and_pieces_are_counted_per_series(tmp_path: Path) -> None:
     text = "ds,y\n" + "".join(f"{n},{n}\n" for n in (*range(10), *range(12, 20), *range(50, 60)))
     assert check([write(tmp_path, text)], settings=ReaderSettings()).lines[0] == (
-        "data: 30 rows, 0 to 59, 2 missing, in 2 pieces"
+        "data: 30 rows, 0 to 59, 2 missing, in 2 pieces  ▁▁▁▂▂▂▂·▂▃▃▃▃····················▇▇▇▇███"
     )
 
 
@@ -131,3 +138,23 @@ def test_checking_needs_no_torch(tmp_path: Path) -> None:
         f"check([{write(tmp_path, GOOD)!r}], settings=ReaderSettings()); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_what_stands_around_the_table_is_left_out_of_the_repaired_copy(tmp_path: Path) -> None:
+    rows = "".join(f"2024-01-{n:02d};{n},5 %\n" for n in range(1, 25))
+    path = write(tmp_path, f"Report of plant 7\n\nds;rate\n# checked\n{rows}Total;300 %\n")
+    outcome = check([path], settings=ReaderSettings(), fix=tmp_path / "fixed.csv")
+    assert outcome.code == 0
+    fixed = (tmp_path / "fixed.csv").read_text(encoding="utf-8").splitlines()
+    assert (fixed[0], fixed[1], fixed[-1], len(fixed)) == ("ds,rate", "2024-01-01,0.015", "2024-01-24,0.245", 25)
+    told = " ".join(outcome.facts["changes"])
+    for what in ("lines above the header", "1 comment line", "as a share of 1", "Total"):
+        assert what in told
+    assert check([str(tmp_path / "fixed.csv")], settings=ReaderSettings()).facts["findings"] == []
+
+
+def test_findings_name_the_line_of_their_first_example(tmp_path: Path) -> None:
+    outcome = check([write(tmp_path, "ds,y\n1,1\n2,x\n3,3\n")], settings=ReaderSettings())
+    assert outcome.table is not None
+    assert outcome.table.columns == ("severity", "line", "finding", "what to do")
+    assert outcome.table.rows[0][1] == 3

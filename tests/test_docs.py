@@ -180,3 +180,10 @@ def test_every_sample_is_described_and_small() -> None:
     for path in (ROOT / "sample_data").glob("*.csv"):
         assert f"`{path.name}`" in described, f"{path.name} is missing in SOURCES.md"
         assert path.stat().st_size < 700_000
+
+
+def test_no_two_options_of_a_verb_have_one_flag() -> None:
+    group: Any = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        flags = [flag for option in command.params for flag in (*option.opts, *option.secondary_opts)]
+        assert not {flag for flag in flags if flags.count(flag) > 1}, name

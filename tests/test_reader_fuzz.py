@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,12 @@ FLAGS: dict[str, Any] = {
     "epoch_unit": st.sampled_from(["s", "ns", "excel"]),
     "skip_rows": st.integers(0, 2),
     "max_gap": st.integers(0, 40),
+    "resample": st.sampled_from(["D", "h", "5min", "2", "ME", "W"]),
+    "agg": st.sampled_from(["mean", "sum", "first", "last"]),
+    "drop_incomplete": st.booleans(),
+    "since": st.sampled_from(["2024-01-02", "3"]),
+    "units": st.just("refuse"),
+    "past": st.just(("x",)),
 }
 
 
@@ -68,9 +75,29 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz") / "f.csv"
 
 
-@settings(max_examples=250, suppress_health_check=list(HealthCheck))
+@st.composite
+def reports(draw: st.DrawFn) -> bytes:
+    """A table with lines around it, units around its numbers, words beside them and times that jitter."""
+    dress = draw(st.sampled_from(["{}", "{} €", "$ {}", "{} %", "({})", "{}-"]))
+    step = draw(st.sampled_from([60, 300, 3600, 86400]))
+    jitter = draw(st.lists(st.integers(-20, 20), min_size=4, max_size=30))
+    above = draw(st.lists(st.sampled_from(["Report", "# note", "", "a;b", "2024-01-01"]), max_size=3))
+    below = draw(st.lists(st.sampled_from(["Total;5;", "3 rows", "# end", ";;", "Summe;1"]), max_size=2))
+    units = draw(st.sampled_from([[], ["[time];[kWh];"], [";kWh;-"]]))
+    start, lines = datetime(2024, 1, 1), []
+    for n, off in enumerate(jitter):
+        value = draw(st.sampled_from(["1", "2,5", "1.234,5", "-999", "0", "NA", "7"]))
+        when = start + timedelta(seconds=step * n + (off if step > 60 else 0))
+        lines.append(f"{when};{dress.format(value)};{draw(st.sampled_from(['yes', 'no', 'sun', '']))}")
+    return "\n".join([*above, "ds;y;x", *units, *lines, *below]).encode()
+
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "250"))
+
+
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(
-    data=st.one_of(st.binary(max_size=120), tables(), series(), series()),
+    data=st.one_of(st.binary(max_size=120), tables(), series(), series(), reports()),
     flags=st.one_of(st.just({}), st.fixed_dictionaries({}, optional=FLAGS)),
 )
 def test_any_bytes_give_a_reading_or_an_error_with_a_remedy(path: Path, data: bytes, flags: dict[str, Any]) -> None:

@@ -94,6 +94,9 @@ def test_check_train_and_predict_end_as_written_down(name: str, part: tuple[str,
         assert not Path(model).exists()
         return
     assert run(["predict", "-m", model, "-o", str(out), "-q"]) == want["predict"]
+    if want["forecast"] is None:
+        assert not out.exists()
+        return
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert (len(rows), rows[0]["ds"]) == (want["forecast"], want["next"])
@@ -112,7 +115,8 @@ def test_detect_refuses_what_train_refuses_and_scores_every_row_of_the_rest(
         [
             "detect-anomalies",
             str(MESSY / f"{name}.csv"),
-            *flags(settings),
+            *(["--set", f"reader.since={settings['since']}"] if "since" in settings else []),
+            *flags({key: value for key, value in settings.items() if key != "since"}),
             *places,
             "--set",
             "training.max_steps=3",
@@ -143,4 +147,4 @@ def test_series_too_short_for_the_usual_horizon_end_with_the_arithmetic(
 
 def test_there_is_a_file_for_every_row_of_the_reality() -> None:
     rows = {int(name.partition("-")[0]) for name in FILES}
-    assert rows >= {1, 2, 3, 4, 5, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 23, 25, 28, 30, 31, 32, 35, 36}
+    assert rows >= set(range(1, 47)) - {43, 44}  # sizes and numbers of files are no matter of one small file

@@ -19,9 +19,12 @@ from lstmcast.cli.verb import declare
 from lstmcast.cli.verbs.backtest import backtest
 from lstmcast.cli.verbs.check import check
 from lstmcast.cli.verbs.compare import compare
+from lstmcast.cli.verbs.config import config
 from lstmcast.cli.verbs.detect import detect_anomalies
 from lstmcast.cli.verbs.doctor import doctor
 from lstmcast.cli.verbs.evaluate import evaluate
+from lstmcast.cli.verbs.future_frame import future_frame
+from lstmcast.cli.verbs.init import init
 from lstmcast.cli.verbs.listing import list_members
 from lstmcast.cli.verbs.plot import plot
 from lstmcast.cli.verbs.predict import predict
@@ -38,7 +41,10 @@ VERBS = {
     "compare": (compare, "Train several cells on equal footing."),
     "evaluate": (evaluate, "Score an old forecast against what came true."),
     "check": (check, "Read and validate data; trains nothing."),
+    "future-frame": (future_frame, "The rows to fill with covariates known ahead."),
     "plot": (plot, "Draw a forecast or anomalies file."),
+    "init": (init, "Write a commented settings file."),
+    "config": (config, "Every setting: its value and origin, or the schema."),
     "list": (list_members, "The cells, losses and other choices."),
     "doctor": (doctor, "Versions, devices and a self-test."),
 }

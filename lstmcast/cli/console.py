@@ -18,6 +18,7 @@ import typer
 
 from lstmcast.cli.failures import Failure
 from lstmcast.errors import ResourceError
+from lstmcast.masking import masked
 from lstmcast.outcome import Notice, Outcome, Progress, Report, Table
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -86,7 +87,7 @@ class Console:
         """Message, then the remedy as the last line of stderr."""
         self._end_stage(completed=False)
         if self.manners.debug:
-            self._write_error("".join(traceback.format_exception(error)))
+            self._write_error(masked("".join(traceback.format_exception(error))))
         self.say(failure.message, level="error")
         if failure.remedy:
             self._message(failure.remedy, level="remedy")
@@ -175,7 +176,7 @@ class Console:
         return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def _write_json(self, facts: Mapping[str, Any]) -> None:
-        self.text(json.dumps(_finite(facts), indent=2, allow_nan=False))
+        self.text(masked(json.dumps(_finite(facts), indent=2, allow_nan=False)))
 
     def _write_table(self, table: Table) -> None:
         if not sys.stdout.isatty():
@@ -227,8 +228,8 @@ def _cell(value: Any, *, exact: bool) -> str:
 
 
 def _visible(text: str) -> str:
-    """Control characters of a hostile cell are shown, not obeyed."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    """Control characters of a hostile cell are shown, not obeyed; a password is not shown."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", masked(text))
 
 
 def _log_line(text: str, level: str, form: str | None) -> str:

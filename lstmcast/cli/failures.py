@@ -16,6 +16,7 @@ import typer
 
 from lstmcast import __version__
 from lstmcast.errors import LstmcastError, StoppedError
+from lstmcast.masking import masked
 
 # The class lives in a different module of each Typer generation; its child has always been public.
 _CommandLineError: Any = typer.BadParameter.__mro__[1]
@@ -99,7 +100,7 @@ def _crash_report(error: BaseException) -> str | None:
     try:
         handle, path = tempfile.mkstemp(prefix="lstmcast-crash-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write("\n".join(lines))
+            file.write(masked("\n".join(lines)))
     except OSError:  # no room even for the report: the message itself must still come out
         return None
     return path

@@ -39,6 +39,11 @@ def _clip(name: str, value: str) -> Mapping[str, Any]:
     return {name: None if value == "none" else value}
 
 
+def _pairs(name: str, value: list[str]) -> Mapping[str, Any]:
+    pairs = [part.partition("=") for part in value]
+    return {name: {key.strip(): text for key, _, text in pairs} if all(equals for _, equals, _ in pairs) else value}
+
+
 def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
@@ -110,10 +115,22 @@ READER = Panel(
         Flag("reader.thousands", "--thousands", "Thousands mark.", "CHAR"),
         Flag("reader.encoding", "--encoding", "Text encoding, such as cp1252.", "NAME"),
         Flag("reader.na_values", "--na-values", "One more spelling of a missing value; repeatable.", "TEXT", list[str]),
+        Flag("reader.units", "--units", "Currency, per cent and brackets around numbers.", "strip|refuse"),
         Flag("reader.skip_rows", "--skip-rows", "Lines to skip before the header.", "N"),
         Flag("reader.gaps", "--gaps", "What absent rows mean.", "mask|zero|error"),
         Flag("reader.max_gap", "--max-gap", "Longest run of absent rows bridged; beyond it a series splits.", "ROWS"),
         Flag("reader.duplicates", "--duplicates", "Several values at one time.", "error|sum|mean|first|last"),
+        Flag("reader.resample", "--resample", "Gather rows into steps of this length: 5min, h, D, W, MS.", "STEP"),
+        Flag("reader.agg", "--agg", "What a step of --resample holds.", "mean|sum|last|first"),
+        Flag(
+            "reader.drop_incomplete",
+            "--drop-incomplete/--no-drop-incomplete",
+            "Leave out a last step of --resample that is not over yet.",
+            kind=bool,
+        ),
+        Flag("reader.since", "--since", "Leave out rows before this time.", "TIME"),
+        Flag("reader.stale_after", "--stale-after", "A series that ended this many rows ago is stale.", "ROWS"),
+        Flag("reader.future_fill", "--future-fill", "Missing future covariates: carry the last ones on.", "none|ffill"),
         Flag("reader.short", "--short", "What to do with too short series.", "pad|skip|naive|error"),
         Flag("reader.past", "--past", "Covariate known only up to now; repeatable.", "COLUMN", list[str]),
         Flag("reader.future", "--future", "Covariate known ahead of time; repeatable.", "COLUMN", list[str]),
@@ -124,6 +141,15 @@ READER = Panel(
             "auto|hour|weekday|monthday|month",
         ),
         Flag("reader.holidays", "--holidays", "Public holidays of this place: DE, US, DE-BY.", "COUNTRY"),
+        Flag("reader.query", "--query", "SQL that gives the rows, if DATA is a database.", "SQL"),
+        Flag(
+            "reader.query_param",
+            "--query-param",
+            "Value of a :name in the query; repeatable.",
+            "NAME=VALUE",
+            list[str],
+            read=_pairs,
+        ),
     ),
 )
 
@@ -208,13 +234,22 @@ COMPUTE = Panel(
     ),
 )
 
-Data = Annotated[
-    list[str], typer.Argument(help="CSV files (also .gz), globs, or - for standard input.", metavar="DATA")
-]
+_DATA = "CSV or Parquet files, folders of Parquet, globs, - for standard input, or a database URL with --query."
+Data = Annotated[list[str], typer.Argument(help=_DATA, metavar="DATA")]
 MaybeData = Annotated[
-    list[str] | None, typer.Argument(help="CSV files; none: those the model was trained on.", metavar="DATA")
+    list[str] | None, typer.Argument(help=f"{_DATA[:-1]}; none: what the model was trained on.", metavar="DATA")
 ]
-Output = Annotated[str, typer.Option("-o", "--output", help="Where to write; - is stdout.", metavar="FILE")]
+Output = Annotated[
+    str | None,
+    typer.Option("-o", "--output", help="Where to write: a file, - for stdout, or URL::TABLE.", metavar="FILE"),
+]
+Form = Annotated[
+    Literal["csv", "jsonl", "parquet"] | None,
+    typer.Option("--format", help="Form of the output; else as its ending says, else CSV."),
+]
+SafeCsv = Annotated[
+    bool, typer.Option("--safe-csv", help="A ' before texts that a spreadsheet would take for formulas.")
+]
 ModelFolder = Annotated[Path, typer.Option("-m", "--model", help="Model folder.", metavar="FOLDER")]
 MaybeModelFolder = Annotated[
     Path | None, typer.Option("-m", "--model", help="Model folder; without DATA, lstmcast-model.", metavar="FOLDER")

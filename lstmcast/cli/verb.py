@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -34,14 +35,25 @@ class Call:
     def on_progress(self) -> OnProgress:
         return self._console.on_progress
 
+    @property
+    def wants_json(self) -> bool:
+        """Whether stdout is for one JSON document."""
+        return self._console.manners.json
+
     def keep_stdout_for_json(self, *outputs: str) -> None:
         """Raises ``UsageError`` if data and the JSON document would share stdout."""
         if self._console.manners.json and "-" in outputs:
             raise UsageError("--json and an output of - both want stdout", remedy="name a file, or leave out --json")
 
     def settings(self) -> Settings:
-        """Defaults, under the settings file, under the flags. Raises ``UsageError`` listing every fault."""
-        return self._resolve([*self._file_layer(), *self._flag_layers()])
+        """Defaults, under files, the environment and the flags. Raises ``UsageError`` listing every fault."""
+        return self._resolve(self.layers())
+
+    def layers(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """What files, the environment and the flags say, the weakest first, each with its origin in words."""
+        from lstmcast.origins import environment_layers
+
+        return [*self._file_layers(), *environment_layers(os.environ), *self._flag_layers()]
 
     def flags(self) -> Settings:
         """The flags alone: for verbs in which a saved model's own settings stand below them."""
@@ -63,16 +75,14 @@ class Call:
 
         return resolve(layers, choices=choices())
 
-    def _file_layer(self) -> list[tuple[str, Mapping[str, Any]]]:
-        from lstmcast.config import find_settings_file, read_settings_file
+    def _file_layers(self) -> list[tuple[str, Mapping[str, Any]]]:
+        from lstmcast.origins import file_layer, files
 
-        path = self._config or find_settings_file(Path.cwd())
-        if path is None:
-            return []
-        settings = read_settings_file(path)
-        if self._config is None:
-            self._console.say(f"settings from {path}")
-        return [(str(path), settings)]
+        paths = files(self._config, start=Path.cwd(), environ=os.environ)
+        for path in paths:
+            if path != self._config:
+                self._console.say(f"settings from {path}")
+        return [file_layer(path) for path in paths]
 
     def _flag_layers(self) -> list[tuple[str, Mapping[str, Any]]]:
         layers = [_assigned(text) for text in self._assignments]

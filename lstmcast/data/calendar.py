@@ -34,6 +34,11 @@ ZONES = (
 )
 """Zones that are suggested where the hours in which clocks change point to them; the first that fits."""
 
+MONDAY_TO_FRIDAY = "1111100"
+
+_WEEKS_SEEN = 4
+"""Weeks after which a weekday that never came is taken for a day off."""
+
 _FIXED = {"D": DAY, "h": HOUR, "min": MINUTE, "s": SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _ALIAS_UNITS = {**_FIXED, "H": HOUR, "T": MINUTE, "S": SECOND, "L": 1_000_000, "U": 1_000, "N": 1}
 _MONTH_ALIASES = {"M": 1, "Q": 3, "Y": 12, "A": 12}
@@ -46,11 +51,12 @@ class Frequency(Frozen):
     """The distance between two rows.
 
     ``kind``    ``integer`` a number; ``fixed`` nanoseconds; ``days`` calendar days of the wall clock in ``tz`` (of 23
-                or 25 hours where clocks change); ``business`` Monday to Friday; ``months`` calendar months
+                or 25 hours where clocks change); ``business`` the days of ``weekmask``; ``months`` calendar months
     ``step``    how many of them; nanoseconds for ``fixed``
     ``anchor``  of ``months``: ``start`` and ``day`` keep the day of the month (``day`` is cut to the length of the
                 month), ``end`` is its last day
     ``day``     the day of the month of ``anchor`` ``day``
+    ``weekmask`` of ``business``: the working days from Monday on, 1 or 0 each
     ``tz``      IANA zone or ``+02:00`` that the wall clock is read in; None for naive time
     """
 
@@ -58,6 +64,7 @@ class Frequency(Frozen):
     step: int = 1
     anchor: Literal["start", "end", "day"] = "start"
     day: int = 1
+    weekmask: str = MONDAY_TO_FRIDAY
     tz: str | None = None
 
     @classmethod
@@ -66,7 +73,7 @@ class Frequency(Frozen):
 
         Raises ``UsageError`` for anything else.
         """
-        match = re.fullmatch(r"(\d*)\s*([A-Za-z]*(?:-[A-Z]{3})?)", text.strip())
+        match = re.fullmatch(r"(\d*)\s*([A-Za-z]*(?:-[A-Z]{3}|-[01]{7})?)", text.strip())
         if not match or not (match[1] or match[2]) or int(match[1] or 1) < 1 or len(match[1]) > 9:
             raise UsageError(f"--freq {text!r} is not a frequency", remedy=_EXAMPLES)
         count, unit = int(match[1] or 1), match[2]
@@ -76,6 +83,8 @@ class Frequency(Frozen):
             return cls(kind="months", step=count * _MONTH_ALIASES[month[1]], anchor=_anchor(month[2]), tz=tz)
         if unit == "B":
             return cls(kind="business", step=count, tz=tz)
+        if unit.startswith("C-") and "1" in unit:
+            return cls(kind="business", step=count, weekmask=unit[2:], tz=tz)
         if unit in {"D", "W"} or unit.startswith("W-"):
             return cls(kind="days", step=count * (1 if unit == "D" else 7), tz=tz)
         if unit in _ALIAS_UNITS:
@@ -92,7 +101,7 @@ class Frequency(Frozen):
             style = "E" if self.anchor == "end" else "S"
             return f"{_count(self.step // unit)}{_MONTH_NAMES[unit]}{style}"
         if self.kind == "business":
-            return f"{_count(self.step)}B"
+            return f"{_count(self.step)}{'B' if self.weekmask == MONDAY_TO_FRIDAY else f'C-{self.weekmask}'}"
         if self.kind == "days":
             return f"{_count(self.step // 7)}W" if self.step % 7 == 0 else f"{_count(self.step)}D"
         alias, length = next((alias, length) for alias, length in _FIXED.items() if self.step % length == 0)
@@ -110,7 +119,8 @@ class Frequency(Frozen):
         if self.kind == "days":
             day = day + steps * self.step
         elif self.kind == "business":
-            shifted = np.busday_offset(day.astype("datetime64[D]"), steps * self.step, roll="forward")
+            days = day.astype("datetime64[D]")
+            shifted = np.busday_offset(days, steps * self.step, roll="forward", weekmask=self.weekmask)
             day = shifted.astype(np.int64)
         else:
             day = self._month_day(day, steps)
@@ -130,7 +140,8 @@ class Frequency(Frozen):
                 return steps, stop - start == steps * (self.step * DAY)
             return steps, self.advance(start, steps) == stop
         if self.kind == "business":
-            units = np.busday_count(first.astype("datetime64[D]"), last.astype("datetime64[D]")).astype(np.int64)
+            days = first.astype("datetime64[D]"), last.astype("datetime64[D]")
+            units = np.busday_count(*days, weekmask=self.weekmask).astype(np.int64)
         else:
             units = _month_number(last) - _month_number(first)
         steps = np.floor_divide(units, self.step)
@@ -146,7 +157,7 @@ class Frequency(Frozen):
         if self.kind == "days":
             return {1: (7,), 7: (52,), 14: (26,)}.get(self.step, ())
         if self.kind == "business":
-            return (5,) if self.step == 1 else ()
+            return (self.weekmask.count("1"),) if self.step == 1 else ()
         if self.kind == "months" and 12 % self.step == 0 and self.step < 12:
             return (12 // self.step,)
         return ()
@@ -170,7 +181,7 @@ class Frequency(Frozen):
         if self.kind == "fixed":
             return WEEK / self.step
         if self.kind == "business":
-            return 5 / self.step
+            return self.weekmask.count("1") / self.step
         return 7 / self.step if self.kind == "days" else 12 / 365.2425 * 7 / self.step
 
     def _month_day(self, day: Times, steps: Times) -> Times:
@@ -205,9 +216,12 @@ def _days(days: Times, following: NDArray[np.bool_], tz: str | None) -> Frequenc
     steps = np.diff(days, prepend=days[:1])[following]
     step = _mode(steps[steps > 0])
     weekday = np.mod(days + 3, 7)  # 1970-01-01 was a Thursday
-    weekend_seen = bool((weekday >= 5).any())
-    if step == 1 and not weekend_seen and int(days.max() - days.min()) >= 7:
+    span = int(days.max() - days.min())
+    if step == 1 and not (weekday >= 5).any() and span >= 7:
         return Frequency(kind="business", tz=tz)
+    seen = np.bincount(weekday, minlength=7) > 0
+    if step == 1 and 4 <= seen.sum() < 7 and span >= _WEEKS_SEEN * 7:
+        return Frequency(kind="business", weekmask="".join("01"[int(day)] for day in seen), tz=tz)
     return Frequency(kind="days", step=step, tz=tz)
 
 

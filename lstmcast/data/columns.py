@@ -12,6 +12,7 @@ import pandas as pd
 
 from lstmcast.config import ReaderSettings
 from lstmcast.data import styles
+from lstmcast.data.categories import is_yes_or_no
 from lstmcast.data.column_names import IDS, PARTS, TARGETS, as_flag, listed, require
 from lstmcast.data.dialect import kind
 from lstmcast.data.findings import RefusedError, refuse
@@ -73,7 +74,8 @@ def assign(frame: pd.DataFrame, found: Mapping[str, str], time: str | None, sett
     if settings.wide:
         return _wide(frame, numeric, time, settings)
     targets = settings.target or _pick_target(numeric, frame, time if series is None else None)
-    others = tuple(name for name in numeric if name not in targets)
+    flags = [name for name in frame.columns if name not in {*asked, *numeric} and is_yes_or_no(frame[name])]
+    others = tuple(name for name in frame.columns if name in {*numeric, *flags} - set(targets))
     past = others if settings.past is None else settings.past
     if len(others) > MOST_GUESSED and not settings.target and settings.past is None:
         raise _too_many(others)

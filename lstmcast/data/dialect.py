@@ -7,10 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import islice, pairwise, zip_longest
+from typing import Literal
 
 from lstmcast.config import Frozen, ReaderSettings
 from lstmcast.data.findings import refuse
 from lstmcast.data.marks import WHOLE, Marks, decide_marks, is_doubtful_anywhere, looks_numeric
+from lstmcast.data.units import undressed
 
 NA_TOKENS = (
     *("", "NA", "N/A", "n/a", "na", "NaN", "nan", "NAN", "<NA>", "NaT", "NULL", "Null", "null", "None", "none"),
@@ -33,7 +35,8 @@ class Dialect(Frozen):
     """How a file is written.
 
     ``header`` False: the file names no columns and ``names`` does. ``thousands`` is None where digits are not grouped.
-    ``na_values`` are the spellings of a missing value beyond ``NA_TOKENS``.
+    ``na_values`` are the spellings of a missing value beyond ``NA_TOKENS``. ``units_row``: the line below the header
+    names units. ``units`` says whether signs around numbers are taken off; the columns ``percent`` are written with %.
     """
 
     encoding: str = "utf-8"
@@ -44,6 +47,9 @@ class Dialect(Frozen):
     header: bool = True
     names: tuple[str, ...] = ()
     na_values: tuple[str, ...] = ()
+    units_row: bool = False
+    units: Literal["strip", "refuse"] = "strip"
+    percent: tuple[str, ...] = ()
 
     def tokens(self) -> frozenset[str]:
         """Every spelling of a missing value."""
@@ -78,6 +84,7 @@ def sniff(text: str, settings: ReaderSettings, *, label: str, encoding: str) -> 
         header=header,
         names=() if header else _invented_names(rows),
         na_values=settings.na_values,
+        units=settings.units,
     )
 
 
@@ -244,7 +251,7 @@ def kind(cell: str) -> str:
         return "empty"
     if _DATE.fullmatch(cell) and not re.fullmatch(r"\d{1,4}\.\d{1,2}", cell):
         return "time"
-    return "number" if looks_numeric(cell) else "text"
+    return "number" if looks_numeric(undressed(cell)) else "text"
 
 
 def _invented_names(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:

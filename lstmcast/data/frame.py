@@ -12,12 +12,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lstmcast.data.dialect import Dialect, cells
+from lstmcast.data.dialect import Dialect, cells, kind
 from lstmcast.data.findings import Finding, RefusedError, refuse
+from lstmcast.data.surroundings import MOST_BELOW, below_table, is_footer_text
 
 NAMELESS = "column "
 
 _NEWLINE, _QUOTE = b'\n"'
+_SEARCHED = 20
+"""Lines after the first odd one that are looked at for a footer."""
+
 _LONGEST_HEADER = 100_000
 """Characters after which a quote that was never closed is no name of a column."""
 
@@ -57,7 +61,12 @@ def split_header(text: str, dialect: Dialect, *, label: str) -> Body:
             column=doubled,
             line=first_line,
         )
-    return Body(names, "" if stop < 0 else text[stop + 1 :], line + 1)
+    below = "" if stop < 0 else text[stop + 1 :]
+    if dialect.units_row:
+        units, _, rest = below.partition("\n")
+        if not any(kind(cell) in {"number", "time"} for row in cells([units], dialect.delimiter) for cell in row):
+            return Body(names, rest, line + 2)
+    return Body(names, below, line + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +189,8 @@ def _layout(body: Body, dialect: Dialect, *, label: str) -> Layout:
     stops = _unquoted(newlines, quotes)
     stops = stops if data.endswith(b"\n") else np.append(stops, len(data))
     starts = np.concatenate([[0], stops[:-1] + 1])
+    if not quotes.size and _is_even(starts, stops, np.flatnonzero(buffer == mark[0]), width):
+        return Layout(data, width, np.arange(len(starts)) + body.first_line, np.zeros(0, np.int64))
     lines = np.searchsorted(newlines, starts) + body.first_line
     marks = _unquoted(np.flatnonzero(buffer == mark[0]), quotes)
     cells = np.searchsorted(marks, stops) - np.searchsorted(marks, starts) + 1
@@ -199,6 +210,11 @@ def _layout(body: Body, dialect: Dialect, *, label: str) -> Layout:
     if not odd.size:
         return layout
     first = int(odd[0])
+    tail = [data[start:stop].decode() for start, stop in zip(starts[first:], stops[first:], strict=True)][:_SEARCHED]
+    tail = [text for text in tail if text.strip()]
+    if 0 < len(tail) <= MOST_BELOW and first > 1 and is_footer_text(tail[0]):
+        found = below_table(label, int(lines[first]), tail[:1], len(tail))
+        return replace(layout, data=data[: starts[first]], lines=lines[:first], findings=(found,))
     cut_short = odd.size == 1 and first == len(stops) - 1 > 0 and cells[first] < width and not data.endswith(b"\n")
     if not cut_short:
         raise _ragged(odd, cells, lines, body, label=label)
@@ -210,6 +226,14 @@ def _layout(body: Body, dialect: Dialect, *, label: str) -> Layout:
         fix="read the file again when it is complete",
     )
     return replace(layout, data=data[: starts[first]], lines=lines[:first], findings=(finding,))
+
+
+def _is_even(starts: NDArray[np.int64], stops: NDArray[np.int64], marks: NDArray[np.int64], width: int) -> bool:
+    """Whether every row has ``width`` cells, and at least two: what most files are, told without a search."""
+    if width < 2 or len(marks) != len(starts) * (width - 1):
+        return False
+    first, last = marks[:: width - 1], marks[width - 2 :: width - 1]
+    return bool((first >= starts).all() and (last < stops).all())
 
 
 def _ragged(

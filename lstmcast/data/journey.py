@@ -22,6 +22,7 @@ class Journey:
     fingerprint: str = ""
     rows: int = 0
     schema: Schema | None = None
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def say(self, *texts: str) -> None:
         for text in texts:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from lstmcast.data.units import undressed
+
 WHOLE = re.compile(r"[+-]?\d+")
 _GROUP_MARKS = " '\u2019\u00a0\u202f"
 _NUMBER = re.compile(rf"[+-]?(\d+([.,]\d*)?|[.,]\d+|\d{{1,3}}([.,{_GROUP_MARKS}]\d{{3}})+([.,]\d+)?)([eE][+-]?\d+)?")
@@ -41,7 +43,7 @@ def decide_marks(columns: Iterable[Iterable[str]], delimiter: str) -> Marks:
     doubtful: dict[str, str] = {}
     mixed = False
     for column in columns:
-        numbers = sorted({cell for cell in column if looks_numeric(cell)})
+        numbers = sorted({bare for cell in column if looks_numeric(bare := undressed(cell).removesuffix("e-2"))})
         here: dict[str, str] = {}
         for cell in numbers:
             _weigh(cell, decimals=decimals, thousands=thousands, doubtful=here)

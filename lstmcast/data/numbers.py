@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 from lstmcast.data.dialect import NA_TOKENS, Dialect
 from lstmcast.data.findings import Finding
 from lstmcast.data.marks import looks_numeric
+from lstmcast.data.units import currencies, is_percent, named, undressed
 
 LARGEST = 1e32
 """Beyond this, float32 arithmetic on the value overflows."""
+
+_FLAGS = dict.fromkeys(("True", "TRUE", "true"), "1") | dict.fromkeys(("False", "FALSE", "false"), "0")
+TRUTHS = _FLAGS | dict.fromkeys(("yes", "Yes", "YES", "Y", "y"), "1") | dict.fromkeys(("no", "No", "NO", "N", "n"), "0")
+_UNUSUAL = r"[^\d.,+\-eE'\u2019\u00a0\u202f ]|^\(|\d\s*-$"
 
 
 def is_number(column: pd.Series) -> bool:
@@ -35,9 +40,8 @@ def to_floats(
     texts = column.astype(object)
     present = texts.notna().to_numpy()
     cleaned = texts[present].astype(str).str.strip()
-    cleaned = cleaned.replace(
-        dict.fromkeys(("True", "TRUE", "true"), "1") | dict.fromkeys(("False", "FALSE", "false"), "0")
-    )
+    words = TRUTHS if cleaned.isin([*TRUTHS, *dialect.tokens()]).all() else _FLAGS
+    cleaned = cleaned.replace(words)
     numbers = pd.to_numeric(plain(cleaned, dialect), errors="coerce").to_numpy(np.float64)
     values = np.full(len(column), np.nan)
     values[present] = numbers
@@ -46,15 +50,55 @@ def to_floats(
     findings = [*_too_large(values, name=name, lines=lines), *_too_long(values, name=name, lines=lines)]
     if len(unknown):
         findings.insert(0, _unknown(unknown, name=name, lines=lines))
-    return values, findings
+    return values, [*findings, *_dressed(cleaned[~np.isnan(numbers)], name=name, lines=lines)]
+
+
+def _dressed(cells: pd.Series, *, name: str, lines: NDArray[np.int64]) -> list[Finding]:
+    """What was taken off the numbers; an error where it is not the same unit in every row."""
+    worn = cells[cells.str.contains(_UNUSUAL)]
+    marks = named(worn.unique())
+    if not marks:
+        return []
+    share = np.array([is_percent(cell) for cell in cells], bool)
+    money = currencies(marks)
+    if (share.any() and not share.all()) or len(money) > 1:
+        odd = (
+            int(np.argmin(share)) if share.any() else int(cells.str.contains(money[1], regex=False).to_numpy().argmax())
+        )
+        return [
+            Finding(
+                "mixed-units",
+                "error",
+                f"column {name!r} holds numbers with {' and '.join(marks[:2] if len(money) > 1 else ['%'])} "
+                f"{'beside each other' if len(money) > 1 else 'and without'} ({cells.iloc[odd]!r})",
+                column=name,
+                count=len(worn),
+                example_line=int(lines[cells.index[odd]]),
+                fix="write the column in one unit",
+            )
+        ]
+    text = f"column {name!r}: {', '.join(marks)} around {len(worn)} number{'s' if len(worn) > 1 else ''} taken off"
+    return [
+        Finding(
+            "percent" if share.any() else "units",
+            "info",
+            f"{text}; per cent are divided by 100" if share.any() else text,
+            column=name,
+            count=len(worn),
+            example_line=int(lines[worn.index[0]]),
+            fix="--units refuse  # if these cells are not numbers",
+        )
+    ]
 
 
 def plain(cells: pd.Series, dialect: Dialect) -> pd.Series:
-    """Group marks removed where they group by three, and the decimal mark a point."""
+    """Units taken off, group marks removed where they group by three, and the decimal mark a point."""
     point = re.escape(dialect.decimal)
+    if dialect.units == "strip" and (worn := cells.str.contains(_UNUSUAL)).any():
+        cells = cells.mask(worn, cells[worn].map(undressed))
     if dialect.thousands:
         mark = re.escape(dialect.thousands)
-        grouped = cells.str.fullmatch(rf"[+-]?\d{{1,3}}(?:{mark}\d{{3}})+(?:{point}\d*)?")
+        grouped = cells.str.fullmatch(rf"[+-]?\d{{1,3}}(?:{mark}\d{{3}})+(?:{point}\d*)?(?:e-2)?")
         cells = cells.where(~grouped, cells.str.replace(dialect.thousands, "", regex=False))
     if dialect.decimal == ".":
         return cells
@@ -82,8 +126,6 @@ def _unknown(unknown: pd.Series, *, name: str, lines: NDArray[np.int64]) -> Find
 def _mend(tokens: list[str]) -> str:
     if looks_numeric(tokens[0]):
         return "correct these cells, or name the marks: --decimal and --thousands"
-    if re.fullmatch(r"\(.*\d.*\)|.*\d\s*-|[\u2212\u2013].*\d", tokens[0]):
-        return "write negative numbers with a minus in front, such as -12"
     if re.search(r"\d", tokens[0]):
         return "write these cells as plain numbers, without units or signs"
     words = [token for token in tokens if not re.search(r"\d", token)]

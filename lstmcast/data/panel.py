@@ -83,7 +83,9 @@ def build(
     ahead = _future_rows(codes, step, closing, series, covariates=covariates, schema=schema)
     offsets = np.concatenate([[0], np.cumsum(observed_rows + ahead)]).astype(np.int64)
 
-    segment = np.searchsorted(opening, np.arange(len(codes)), side="right") - 1
+    begun = np.zeros(len(codes), np.int64)
+    begun[opening] = 1
+    segment = np.cumsum(begun) - 1
     place = offsets[segment] + step - step[opening][segment]
     kept = (segment >= 0) & (codes == series[segment]) & (place < offsets[segment + 1])
     place = np.where(kept, place, -1)

@@ -6,24 +6,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from lstmcast.config import ReaderSettings
-from lstmcast.data import columns, survey
-from lstmcast.data.calendar import Frequency, Times, infer
+from lstmcast.data import columns, regrid, styles, survey
+from lstmcast.data.calendar import Frequency, Times, from_wall, infer
 from lstmcast.data.calendar_features import add_calendar
+from lstmcast.data.categories import categories_of, coded
 from lstmcast.data.clock import Clock
 from lstmcast.data.clock_inference import infer_clock
 from lstmcast.data.columns import Roles
 from lstmcast.data.dialect import Dialect
 from lstmcast.data.findings import Finding, RefusedError, refuse
 from lstmcast.data.journey import Journey, StopError
+from lstmcast.data.ledger import compared, ledger
 from lstmcast.data.numbers import to_floats
+from lstmcast.data.oddities import oddities
 from lstmcast.data.panel import Panel, build
-from lstmcast.data.rows import Rows, in_order, merge_doubled, on_grid
+from lstmcast.data.rows import Rows, in_order, merge_doubled, nearest_usual, on_grid
 from lstmcast.data.schema import Schema, refuse_contradictions
 from lstmcast.data.sources import Source, open_sources
 from lstmcast.data.table import read_table
@@ -98,7 +101,7 @@ def examine(
     future: str | None = None,
     on_progress: OnProgress = silent,
 ) -> Examination:
-    """Read ``sources`` (paths, globs, ``-``), infer what ``settings`` leave open, and collect what was found.
+    """Read ``sources`` (paths, globs, URLs, ``-``), infer what ``settings`` leave open, and collect what was found.
 
     With a stored ``schema`` nothing is inferred. ``future`` is a file of rows that continue those series: covariates
     known ahead, targets empty. Raises ``UsageError`` for settings that contradict each other or the
@@ -122,38 +125,45 @@ def examine(
 
 def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Times, tuple[str, ...], Times, Times]:
     """The panel, and ``panel_row``, ``input_ids``, ``input_series`` and ``input_time`` of a ``Reading``."""
-    opened, journey.fingerprint = open_sources([*sources, *([journey.future] if journey.future else [])])
+    opened, journey.fingerprint = open_sources(
+        [*sources, *([journey.future] if journey.future else [])],
+        query=journey.settings.query,
+        parameters=journey.settings.query_param,
+    )
     table = read_table(opened, journey)
     frame, lines, origin, roles = table.frame, table.lines, table.origin, table.roles
+    later = origin == len(opened) - 1 if journey.future else None
     if journey.future and roles.id is None and len(opened) == 2:
         origin = np.zeros_like(origin)  # the future rows of the only series
         opened = opened[:1]
     ids, codes = _series(frame, roles, opened, origin, lines, journey)
     targets, covariates = _values(frame, roles, table.dialect, lines, journey)
+    dialect = _percent(table.dialect, lines, journey)
     clock = journey.stored.clock if journey.stored else _clock(frame, roles, lines, journey)
     times = _times(frame, roles, clock, codes, lines)
     journey.stop_on_errors()
-    rows, found = in_order(Rows(ids, codes, times, targets, covariates, lines, np.arange(len(frame))), clock)
+    ordered, found = in_order(Rows(ids, codes, times, targets, covariates, lines, np.arange(len(frame))), clock)
     journey.findings += found
-    frequency = _frequency(rows, clock, journey)
-    schema = journey.schema = journey.stored or _schema(roles, table.dialect, clock, frequency, journey)
-    rows, found = on_grid(rows, frequency, clock, snap=schema.duplicates != "error")
-    journey.findings += found
-    kept, group, found = merge_doubled(
+    rows, group, frequency = _gathered(ordered, clock, journey)
+    schema = journey.schema = journey.stored or _schema(roles, dialect, clock, frequency, journey)
+    journey.stop_on_errors()
+    kept, merged, found = merge_doubled(
         rows,
         clock,
         how=schema.duplicates,
         repeated=lambda: frame.duplicated().to_numpy(),
         separating=lambda: columns.separating(frame, roles),
+        later=later,
     )
     journey.findings += found
     journey.stop_on_errors()
+    group = np.where(group < 0, -1, merged[group])
     panel, place = _laid(_unpivoted(kept, roles) if schema.wide else kept, schema, journey)
     panel = add_calendar(panel, journey)
     width = len(roles.targets) if schema.wide else 1
     if schema.wide:
         ids, codes = roles.targets, np.tile(np.arange(width), len(times))
-    return panel, _by_input_row(place, rows, group, width=width), ids, codes, times.repeat(width)
+    return panel, _by_input_row(place, ordered, group, width=width), ids, codes, times.repeat(width)
 
 
 def _laid(rows: Rows, schema: Schema, journey: Journey) -> tuple[Panel, Times]:
@@ -169,14 +179,69 @@ def _laid(rows: Rows, schema: Schema, journey: Journey) -> tuple[Panel, Times]:
     )
     journey.findings += survey.trailing(valued, panel, place)
     journey.findings += survey.series(valued, schema)
+    journey.findings += survey.ends(panel, journey.settings.stale_after or schema.stale_after)
+    if journey.stored:
+        journey.findings += compared(valued, schema)
+    else:
+        journey.findings += survey.incomplete_last(valued, schema)
+        journey.findings += oddities(valued, schema)
+        panel = replace(panel, schema=schema.model_copy(update={"ledger": ledger(valued, schema)}))
     everywhere = np.full(len(rows.codes), -1)
     everywhere[places] = place
     return panel, everywhere
 
 
+def _gathered(rows: Rows, clock: Clock, journey: Journey) -> tuple[Rows, Times, Frequency]:
+    """The rows on one grid (or a finding why not), the row each input row went into, and the frequency."""
+    asked = journey.stored or journey.settings
+    group = np.arange(len(rows.times))
+    if asked.since is not None:
+        rows, group, found = regrid.since(rows, _moment(asked.since, clock))
+        journey.findings += found
+        if not len(rows.times):
+            raise refuse("no-rows", f"no row is left after --since {asked.since}", fix="give an earlier time")
+    if asked.resample is not None:
+        frequency = _as_asked("--resample", asked.resample, clock)
+        rows, merged, found = regrid.bucketed(
+            rows, frequency, clock, agg=asked.agg, drop_incomplete=asked.drop_incomplete
+        )
+        journey.findings += found
+        return rows, np.where(group < 0, -1, merged[group]), frequency
+    asked_for = journey.stored is not None or journey.settings.freq is not None
+    frequency = _frequency(rows, clock, journey)
+    found = []
+    if not asked_for and (usual := nearest_usual(rows, frequency)):
+        near = Frequency.from_alias(usual, tz=frequency.tz)
+        rows, found = regrid.steadied(rows, near, clock)
+        frequency = near if found else frequency
+    if not found:
+        rows, found = regrid.steadied(rows, frequency, clock)
+    journey.findings += found
+    if clock.kind == "datetime" and not asked_for:
+        journey.say(f"frequency: {frequency.name} (--freq)")
+    rows, found = on_grid(rows, frequency, clock, snap=asked.duplicates != "error")
+    change = None if asked_for else regrid.step_change(rows, clock)
+    journey.findings += [change] if change else found
+    return rows, group, frequency
+
+
+def _moment(text: str, clock: Clock) -> int:
+    """The time a person wrote, in the style of the file or as an ISO date. Raises ``UsageError`` for anything else."""
+    try:
+        return int(clock.parse([text])[0])
+    except RefusedError as error:
+        if clock.kind == "datetime" and (style := styles.recognise(text.strip(), day_first=False)):
+            times, fits = styles.read(np.array([text.strip()], dtype=object), style)
+            if fits.all():
+                return int((times if styles.is_zoned(style) else from_wall(times, clock.tz))[0])
+        raise UsageError(
+            f"--since {text!r} is no time of this file", remedy="write it as in the file, or like 2024-01-31"
+        ) from error
+
+
 def _by_input_row(place: Times, rows: Rows, group: Times, *, width: int) -> Times:
     """Flat panel row of every input row (of every target of every input row, if wide), in the order of the file."""
-    by_target = place.reshape(width, -1)[:, group]
+    by_target = np.where(group < 0, -1, place.reshape(width, -1)[:, group])
     result = np.empty((len(group), width), np.int64)
     result[rows.origin] = by_target.T
     return result.ravel()
@@ -208,12 +273,35 @@ def _series(
     return tuple(source.stem for source in opened), origin.astype(np.int64)
 
 
+def _percent(dialect: Dialect, lines: Times, journey: Journey) -> Dialect:
+    """The dialect with the columns that are written in per cent; an error where that is not as it was."""
+    now = tuple(finding.column for finding in journey.findings if finding.code == "percent" and finding.column)
+    if journey.stored is None:
+        return dialect.model_copy(update={"percent": now})
+    for name in sorted(set(now) ^ set(dialect.percent)):
+        changed = "is written in per cent and was not" if name in now else "is not written in per cent any more"
+        text = f"column {name!r} {changed} when the model was trained"
+        fix = "write it as it was, or train a new model"
+        journey.findings.append(Finding("other-units", "error", text, column=name, example_line=int(lines[0]), fix=fix))
+    return dialect
+
+
 def _values(
     frame: pd.DataFrame, roles: Roles, dialect: Dialect, lines: Times, journey: Journey
 ) -> tuple[np.ndarray, np.ndarray]:
     read_columns = {}
+    named = {*(journey.settings.past or ()), *journey.settings.future}
     for name in (*roles.targets, *roles.past, *roles.future):
-        read_columns[name], found = to_floats(frame[name], dialect, name=name, lines=lines)
+        if journey.stored:
+            words = journey.stored.categories.get(name, ())
+        else:
+            words = categories_of(frame[name], dialect) if name in named else ()
+            journey.categories |= {name: words} if words else {}
+        if words:
+            kept = journey.stored is not None
+            read_columns[name], found = coded(frame[name], words, dialect, name=name, lines=lines, known=kept)
+        else:
+            read_columns[name], found = to_floats(frame[name], dialect, name=name, lines=lines)
         journey.findings += found
     empty = np.zeros((len(frame), 0))
     targets = np.stack([read_columns[name] for name in roles.targets], axis=1)
@@ -245,17 +333,9 @@ def _times(frame: pd.DataFrame, roles: Roles, clock: Clock, codes: Times, lines:
 def _frequency(rows: Rows, clock: Clock, journey: Journey) -> Frequency:
     if journey.stored:
         return journey.stored.frequency
-    asked = journey.settings.freq
     integer = clock.kind != "datetime"
-    if asked is not None:
-        frequency = Frequency.from_alias(asked, tz=None if integer else clock.tz)
-        if (frequency.kind == "integer") != integer:
-            kind = "whole numbers" if integer else "dates"
-            raise UsageError(
-                f"--freq {asked} does not fit: times are {kind}",
-                remedy="give --freq a whole number" if integer else "give --freq an alias such as h, D or MS",
-            )
-        return frequency
+    if journey.settings.freq is not None:
+        return _as_asked("--freq", journey.settings.freq, clock)
     found = infer(rows.times, rows.following(), integer=integer, tz=clock.tz)
     if found is None:
         if integer:
@@ -265,9 +345,19 @@ def _frequency(rows: Rows, clock: Clock, journey: Journey) -> Frequency:
             "no series has two times, so their distance is unknown",
             fix="--freq D  # or the distance these rows have",
         )
-    if clock.kind == "datetime":
-        journey.say(f"frequency: {found.name} (--freq)")
     return found
+
+
+def _as_asked(flag: str, alias: str, clock: Clock) -> Frequency:
+    integer = clock.kind != "datetime"
+    frequency = Frequency.from_alias(alias, tz=None if integer else clock.tz)
+    if (frequency.kind == "integer") != integer:
+        kind = "whole numbers" if integer else "dates"
+        raise UsageError(
+            f"{flag} {alias} does not fit: times are {kind}",
+            remedy=f"give {flag} a whole number" if integer else f"give {flag} an alias such as h, D or MS",
+        )
+    return frequency
 
 
 def _schema(roles: Roles, dialect: Dialect, clock: Clock, frequency: Frequency, journey: Journey) -> Schema:
@@ -289,6 +379,13 @@ def _schema(roles: Roles, dialect: Dialect, clock: Clock, frequency: Frequency, 
         max_gap=max_gap,
         duplicates=settings.duplicates,
         short=settings.short,
+        resample=settings.resample and frequency.name,
+        agg=settings.agg,
+        drop_incomplete=settings.drop_incomplete,
+        since=settings.since,
+        stale_after=settings.stale_after,
+        future_fill=settings.future_fill,
+        categories=journey.categories,
     )
 
 

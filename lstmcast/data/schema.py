@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from lstmcast.config import Frozen, ReaderSettings
 from lstmcast.data.calendar import Frequency
 from lstmcast.data.clock import Clock
@@ -12,6 +14,24 @@ from lstmcast.errors import UsageError
 
 FEATURES: tuple[Literal["hour", "weekday", "monthday", "month"], ...] = ("hour", "weekday", "monthday", "month")
 """What a calendar says of a time, the fastest first."""
+
+
+class Ledger(Frozen):
+    """What the data of a model looked like: checksums of its values and the usual size of its columns.
+
+    ``ids`` and ``start`` (first time) of the watched series; each checksum covers ``size`` steps of one of them.
+    ``keys``, ``sums`` and ``counts`` are int64 arrays in base64: which block, its checksum, its number of values.
+    ``sizes`` is the median size of each of ``columns``.
+    """
+
+    ids: tuple[str, ...]
+    start: tuple[int, ...]
+    size: int
+    keys: str
+    sums: str
+    counts: str
+    columns: tuple[str, ...]
+    sizes: tuple[float, ...]
 
 
 class Schema(Frozen):
@@ -39,6 +59,14 @@ class Schema(Frozen):
     short: Literal["pad", "skip", "naive", "error"] = "pad"
     calendar: tuple[Literal["hour", "weekday", "monthday", "month"], ...] = ()
     holidays: str | None = None
+    resample: str | None = None
+    agg: Literal["mean", "sum", "last", "first"] = "mean"
+    drop_incomplete: bool = True
+    since: str | None = None
+    stale_after: int | None = None
+    future_fill: Literal["none", "ffill"] = "none"
+    categories: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    ledger: Ledger | None = None
 
     @property
     def derived(self) -> tuple[str, ...]:
@@ -70,19 +98,25 @@ def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
         "thousands": dialect.thousands,
         "na_values": dialect.na_values,
         "skip_rows": dialect.skip_rows,
+        "units": dialect.units,
         "gaps": schema.gaps,
         "max_gap": schema.max_gap,
         "duplicates": schema.duplicates,
         "short": schema.short,
+        "resample": schema.resample,
+        "agg": schema.agg,
+        "drop_incomplete": schema.drop_incomplete,
+        "since": schema.since,
         "past": schema.past,
         "future": schema.future,
         "calendar": schema.calendar,
         "holidays": schema.holidays,
     }
-    # the encoding is left out: it belongs to the file of the day and does not change what is read
-    for key in sorted(settings.model_fields_set - {"encoding"}):
+    # these are left out: they belong to the source of the day and do not change how it is read
+    today = {"encoding", "query", "query_param", "stale_after", "future_fill"}
+    for key in sorted(settings.model_fields_set - today):
         asked = getattr(settings, key)
-        if key == "freq" and asked is not None:
+        if key in {"freq", "resample"} and asked is not None:
             asked = Frequency.from_alias(asked).name
         if key == "calendar" and asked == ("auto",):
             continue  # what was found then is what is meant now

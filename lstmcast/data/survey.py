@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmcast.data.ahead import stale
 from lstmcast.data.calendar import Times
 from lstmcast.data.findings import Finding
+from lstmcast.data.holidays import explained
 from lstmcast.data.panel import Panel
 from lstmcast.data.rows import Rows
 from lstmcast.data.schema import Schema
@@ -17,6 +20,12 @@ INTERMITTENT = 0.5
 """Share of zeros from which a series counts as intermittent, if it has ``FEWEST`` values."""
 
 FEWEST = 10
+
+LONGEST_HOLIDAY = 8
+"""Rows that a holiday takes at most."""
+
+LOOKED_AT = 500
+"""Series whose last value is compared with those before it."""
 
 SPARSEST = 20
 """Rows of the grid for each row of the file that are laid out at most (beyond a million)."""
@@ -31,13 +40,76 @@ def gaps(rows: Rows, schema: Schema) -> list[Finding]:
     absent = (steps[filled] - steps[filled - 1] - 1)[steps[filled] - steps[filled - 1] > 1]
     found = []
     if absent.size:
-        found.append(_absent(rows, schema, absent, filled[steps[filled] - steps[filled - 1] > 1]))
+        after = filled[steps[filled] - steps[filled - 1] > 1]
+        found += _holidays(rows, schema, absent, after) or [_absent(rows, schema, absent, after)]
         found += _other_steps(rows, schema, steps)
     jumps = np.where(same, np.diff(steps[seen]) - 1, 0)
     long = np.flatnonzero(jumps > schema.max_gap)
     if long.size and schema.gaps != "zero":
         found.append(_split(rows, schema, seen, long, int(jumps.max())))
     return found
+
+
+def _holidays(rows: Rows, schema: Schema, absent: Times, after: Times) -> list[Finding]:
+    """The finding about absent rows where a calendar of holidays explains them; the rest counts as gaps."""
+    short = after[absent <= LONGEST_HOLIDAY]
+    lengths = absent[absent <= LONGEST_HOLIDAY]
+    if schema.gaps == "error" or not short.size or len(short) < len(after):
+        return []
+    before = np.repeat(rows.times[short - 1], lengths)
+    offset = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths) + 1
+    gone = schema.frequency.advance(before, offset)
+    match = explained(gone, rows.times, schema.frequency)
+    if match is None:
+        return []
+    calendar, days = match
+    total = len(np.unique(gone))
+    begin, end = schema.clock.format(np.array([gone.min(), gone.max()]))
+    rest = f"; {total - days} other day{'s' if total - days > 1 else ''} absent" if total > days else ""
+    return [
+        Finding(
+            "holidays",
+            "info",
+            f"{days} absent days are holidays ({calendar}){rest}; masked",
+            unique_id=rows.ids[rows.codes[short[0]]],
+            first_ds=begin,
+            last_ds=end,
+            count=days,
+            example_line=int(rows.lines[short[0]]),
+            fix="--gaps zero  # if absent days mean zero",
+        )
+    ]
+
+
+def incomplete_last(rows: Rows, schema: Schema) -> list[Finding]:
+    """Series whose last value is far below all others, as that of a day or month that is not over yet is."""
+    if schema.clock.kind != "datetime" or schema.resample is not None:
+        return []
+    found = []
+    season = max(schema.frequency.seasons()[:1] or (1,))
+    bounds = np.r_[np.flatnonzero(~rows.following()), len(rows.codes)]
+    for first, stop in pairwise(bounds[: LOOKED_AT + 1].tolist()):
+        y = rows.targets[first:stop, 0]
+        y = y[np.isfinite(y)]
+        before = y[-2 * season - 9 : -1]
+        if len(before) >= max(8, season) and 0 < y[-1] < 0.5 * before.min() and before.max() < 4 * before.min():
+            found.append((first, stop))
+    if not found:
+        return []
+    row = found[0][0] + int(np.flatnonzero(np.isfinite(rows.targets[found[0][0] : found[0][1], 0]))[-1])
+    name, when = rows.ids[rows.codes[row]], schema.clock.format(rows.times[row : row + 1])[0]
+    return [
+        Finding(
+            "incomplete-last",
+            "warning",
+            f"the last value of series {name}, at {when}, is less than half of any before it; its step may not be over",
+            unique_id=name,
+            first_ds=when,
+            count=len(found),
+            example_line=int(rows.lines[row]),
+            fix="delete the row until its step is over, or gather finer rows with --resample",
+        )
+    ]
 
 
 def _absent(rows: Rows, schema: Schema, absent: Times, after: Times) -> Finding:
@@ -186,6 +258,29 @@ def _some(
     return [
         Finding(
             code, "info", f"series {name} {text}{more}", unique_id=name, column=column, count=int(places.size), fix=fix
+        )
+    ]
+
+
+def ends(panel: Panel, asked: int | None) -> list[Finding]:
+    """Series that ended more than ``asked`` rows before the newest one (None: more than the longest gap)."""
+    old = np.flatnonzero(stale(panel, panel.schema.max_gap if asked is None else asked))
+    if not old.size:
+        return []
+    first = int(old[0])
+    last = panel.last_segment()[first]
+    more = f", as did {old.size - 1} others" if old.size > 1 else ""
+    limit = panel.schema.max_gap if asked is None else asked
+    return [
+        Finding(
+            "ended-early" if asked is None else "stale",
+            "info" if asked is None else "warning",
+            f"series {panel.ids[first]} ended more than {limit} rows before the newest{more}"
+            + ("" if asked is None else "; stale"),
+            unique_id=panel.ids[first],
+            last_ds=panel.schema.clock.format(panel.times(panel.ends[last : last + 1] - 1))[0],
+            count=int(old.size),
+            fix=f"--stale-after {limit}  # marks them as stale" if asked is None else "leave out --stale-after",
         )
     ]
 

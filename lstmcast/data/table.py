@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from lstmcast.config import ReaderSettings
-from lstmcast.data import columns, id_column, time_column
+from lstmcast.data import columns, id_column, tabular, time_column
 from lstmcast.data.calendar import Times
 from lstmcast.data.columns import Roles
 from lstmcast.data.decoding import decode
-from lstmcast.data.dialect import Dialect, announcements, cells, head, remarked, sniff
+from lstmcast.data.dialect import Dialect, announcements, cells, head, remarked
 from lstmcast.data.findings import Finding, refuse
 from lstmcast.data.frame import Body, load, spellings, split_header
 from lstmcast.data.journey import Journey
 from lstmcast.data.numbers import is_number
 from lstmcast.data.schema import Schema
 from lstmcast.data.sources import Source
+from lstmcast.data.surroundings import described, footer, is_footer_text, without_comments
+from lstmcast.data.tabular import Typed
 
 Loaded = tuple[pd.DataFrame, Times, list[Finding]]
+
+
+MANY = 20
+"""Files of one form from which on they are parsed in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Table:
 def read_table(opened: list[Source], journey: Journey) -> Table:
     """The rows of all sources in one table; their bytes are let go of in ``opened``."""
     settings, stored = journey.settings, journey.stored
-    dialect, bodies, sample = _bodies(opened, settings, stored, ahead=journey.future is not None)
+    dialect, bodies, sample = _bodies(opened, journey)
     if stored:
         found, time = {}, stored.time_col
         texts, ids = {name for name in (stored.time_col,) if name}, {name for name in (stored.id_col,) if name}
@@ -48,19 +55,25 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
         texts, ids = id_column.as_text(found, time, settings)
 
     repeating = id_column.repeating(bodies[0].names, sample, ids)
-    opened[:] = [replace(source, data=b"") for source in opened]  # its text is all that is needed now
+    # its rows are all that is needed now
+    opened[:] = [replace(source, data=b"", table=None) for source in opened]
+    whole = None if journey.future else joined(bodies, dialect.delimiter)
+    labels = [source.label for source in opened] if whole is None else [f"{len(opened)} files"]
+    bodies = bodies if whole is None else [whole.body]
 
     def tables(written: Dialect) -> list[Loaded]:
         return [
-            load(body, written, label=source.label, as_text=texts, whole_text=ids, repeating=repeating)
-            for source, body in zip(opened, bodies, strict=True)
+            tabular.load(body, written, label=label, as_text=texts, whole_text=ids)
+            if isinstance(body, Typed)
+            else load(body, written, label=label, as_text=texts, whole_text=ids, repeating=repeating)
+            for label, body in zip(labels, bodies, strict=True)
         ]
 
-    loaded = tables(dialect)
+    loaded = _all_trimmed(labels, tables(dialect), time)
     numeric = [name for name, look in found.items() if look == "number" and name not in texts | ids]
     if odd_cells := _no_numbers(loaded, numeric):
         mended = remarked(dialect, odd_cells, settings)
-        loaded = loaded if mended.decimal == dialect.decimal else tables(mended)
+        loaded = loaded if mended.decimal == dialect.decimal else _all_trimmed(labels, tables(mended), time)
         dialect = mended
     journey.findings += [finding for _, _, findings in loaded for finding in findings]
     past = len(loaded)
@@ -70,6 +83,9 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
     origin = np.repeat(np.arange(len(loaded)), [len(table) for table, _, _ in loaded])
     frame = loaded[0][0] if len(loaded) == 1 else pd.concat([table for table, _, _ in loaded], ignore_index=True)
     lines = np.concatenate([lines for _, lines, _ in loaded])
+    if whole is not None:
+        origin = np.searchsorted(whole.begins, lines, side="right") - 1
+        lines = lines - whole.begins[origin] + whole.first_lines[origin]
     journey.rows = len(frame)
     if stored is None:
         journey.say(*announcements(dialect, settings, bodies[0].names))
@@ -77,24 +93,39 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
     journey.say(*roles.notes)
     if gone := [name for name in roles.targets if frame[name].isna().any()]:
         journey.findings.append(
-            _missing(frame, gone, lines, _spellings(opened[:past], bodies[:past], loaded[:past], dialect, gone))
+            _missing(frame, gone, lines, _spellings(labels[:past], bodies[:past], loaded[:past], dialect, gone))
         )
     return Table(frame, lines, origin, dialect, roles)
 
 
-def _bodies(
-    opened: list[Source], settings: ReaderSettings, stored: Schema | None, *, ahead: bool
-) -> tuple[Dialect, list[Body], list[list[str]]]:
-    """How the sources are written, the rows of each as text, and the cells of the first ones.
+def _decoded(source: Source, encoding: str | None, journey: Journey) -> tuple[str, str]:
+    text, found = decode(source, encoding)
+    text, comments = without_comments(text)
+    if comments:
+        many = f"{len(comments)} comment line{'s' if len(comments) > 1 else ''} (the first is line {comments[0]})"
+        said = Finding(
+            "comments", "info", f"{source.label}: {many} left out", count=len(comments), example_line=comments[0]
+        )
+        journey.findings.append(said)
+    return text, found
 
-    With ``ahead`` the last source holds what is known of the future: it need not have all columns.
+
+def _bodies(opened: list[Source], journey: Journey) -> tuple[Dialect, list[Body | Typed], list[list[str]]]:
+    """How the sources are written, the rows of each (as text, or typed), and the cells of the first ones as text.
+
+    A last source that holds what is known of the future need not have all columns.
     """
+    settings, stored = journey.settings, journey.stored
     asked = settings.encoding or (stored.dialect.encoding if stored else None)
-    texts = [decode(source, asked) for source in opened]
-    first, encoding = texts[0]
-    dialect = stored.dialect if stored else sniff(first, settings, label=opened[0].label, encoding=encoding)
-    bodies = [split_header(text, dialect, label=source.label) for source, (text, _) in zip(opened, texts, strict=True)]
-    alike = len(bodies) - ahead
+    texts = [None if source.table is not None else _decoded(source, asked, journey) for source in opened]
+    dialect, said = (stored.dialect, []) if stored else _dialect(opened, texts, settings)
+    journey.say(*said)
+    clock = stored.clock if stored else None
+    bodies = [
+        Typed(source.table, clock) if text is None else split_header(text[0], dialect, label=source.label)
+        for source, text in zip(opened, texts, strict=True)
+    ]
+    alike = len(bodies) - (journey.future is not None)
     for source, body in zip(opened[:alike], bodies[:alike], strict=True):
         if set(body.names) != set(bodies[0].names):
             odd = sorted(set(body.names) ^ set(bodies[0].names))
@@ -104,7 +135,22 @@ def _bodies(
                 fix="read files with the same columns together",
                 column=odd[0],
             )
-    return dialect, bodies, cells(head(first, dialect.skip_rows), dialect.delimiter)[dialect.header :]
+    if isinstance(bodies[0], Typed):
+        return dialect, bodies, tabular.sample(bodies[0])
+    first = texts[0][0] if texts[0] else ""
+    rows = cells(head(first, dialect.skip_rows), dialect.delimiter)
+    return dialect, bodies, rows[dialect.header + dialect.units_row :]
+
+
+def _dialect(
+    opened: list[Source], texts: list[tuple[str, str] | None], settings: ReaderSettings
+) -> tuple[Dialect, list[str]]:
+    """That of the first source that is a text (cells with types of their own have none), and what there is to say."""
+    for source, text in zip(opened, texts, strict=True):
+        if text is not None:
+            return described(text[0], settings, label=source.label, encoding=text[1])
+    marks = {"decimal": settings.decimal or ".", "thousands": settings.thousands}
+    return Dialect.model_validate(marks | {"na_values": settings.na_values, "units": settings.units}), []
 
 
 def _ahead(loaded: Loaded, like: pd.DataFrame, stored: Schema | None, *, label: str) -> Loaded:
@@ -121,6 +167,46 @@ def _ahead(loaded: Loaded, like: pd.DataFrame, stored: Schema | None, *, label: 
     return table.reindex(columns=like.columns), lines, findings
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Many bodies as one; int64 (files,) the line of it that each ``begins`` at, and the first line of each itself."""
+
+    body: Body
+    begins: Times
+    first_lines: Times
+
+
+def joined(bodies: Sequence[Body | Typed], delimiter: str) -> Joined | None:
+    """Many bodies of one form as one; None where they differ.
+
+    Files with quotes, totals below the table, or rows that lack cells are read one by one, so that messages name them.
+    """
+    parts = [body for body in bodies if isinstance(body, Body)]
+    if len(parts) < max(MANY, len(bodies)) or len(parts[0].names) < 2:
+        return None
+    first = parts[0]
+    for body in parts:
+        last = body.text[body.text.rfind("\n", 0, -1) + 1 :]
+        if body.names != first.names or '"' in body.text or not last.endswith("\n") or is_footer_text(last.strip()):
+            return None
+    counts = np.array([body.text.count("\n") for body in parts])
+    marks = np.array([body.text.count(delimiter) for body in parts])
+    if (marks != counts * (len(first.names) - 1)).any():
+        return None
+    whole = Body(first.names, "".join(body.text for body in parts), 1)
+    return Joined(whole, np.cumsum(counts) - counts + 1, np.array([body.first_line for body in parts]))
+
+
+def _all_trimmed(labels: list[str], loaded: list[Loaded], time: str | None) -> list[Loaded]:
+    """The tables without the rows of totals below them."""
+    trimmed = []
+    for label, (table, lines, findings) in zip(labels, loaded, strict=True):
+        count, found = footer(table, lines, time=time, label=label)
+        rows = len(table) - count
+        trimmed.append((table.iloc[:rows], lines[:rows], [*findings, *found]) if count else (table, lines, findings))
+    return trimmed
+
+
 def _no_numbers(loaded: list[Loaded], names: list[str]) -> list[set[str]]:
     """The cells of each of these columns that holds something other than numbers."""
     return [
@@ -132,11 +218,14 @@ def _no_numbers(loaded: list[Loaded], names: list[str]) -> list[set[str]]:
 
 
 def _spellings(
-    opened: list[Source], bodies: list[Body], loaded: list[Loaded], dialect: Dialect, names: list[str]
+    labels: list[str], bodies: list[Body | Typed], loaded: list[Loaded], dialect: Dialect, names: list[str]
 ) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for source, body, (_, lines, _) in zip(opened, bodies, loaded, strict=True):
-        counts.update(spellings(body, dialect, label=source.label, names=names, lines=lines))
+    for label, body, (_, lines, _) in zip(labels, bodies, loaded, strict=True):
+        if isinstance(body, Typed):
+            counts.update(tabular.spellings(body, names=names))
+        else:
+            counts.update(spellings(body, dialect, label=label, names=names, lines=lines))
     return counts
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from lstmcast.data.schema import Schema
 from lstmcast.data.sources import open_sources
+from lstmcast.data.tabular import Typed, texts
 from lstmcast.errors import DataError
 
 NEEDED = ("unique_id", "ds", "cutoff", "step", "y_hat")
@@ -43,17 +44,23 @@ def read_sidecar(forecast: str) -> Sidecar:
 
 
 def read_forecasts(path: str) -> pd.DataFrame:
-    """The forecast file, CSV or JSON Lines: names and times as text, ``step`` as int64, forecasts as float64.
+    """The forecast file, CSV, JSON Lines or Parquet: names and times as text, ``step`` as int64, forecasts as float64.
 
     Raises ``DataError`` when it is no forecast file or holds something else where a number belongs.
     """
     (source,), _ = open_sources([path])
     lines = source.data.lstrip()[:1] == b"{"
     try:
-        frame = _read_jsonl(source.data) if lines else pd.read_csv(io.BytesIO(source.data), dtype=str, na_filter=False)
+        if source.table is not None:
+            frame = texts(Typed(source.table), missing="")
+        elif lines:
+            frame = _read_jsonl(source.data)
+        else:
+            frame = pd.read_csv(io.BytesIO(source.data), dtype=str, na_filter=False)
     except ValueError as error:  # pandas' and json's own errors are of this kind
         raise DataError(
-            f"{path} is neither CSV nor JSON Lines: {error}", remedy="name the file that `lstmcast predict` wrote"
+            f"{path} is neither CSV nor JSON Lines nor Parquet: {error}",
+            remedy="name the file that `lstmcast predict` wrote",
         ) from error
     missing = [name for name in NEEDED if name not in frame.columns]
     if missing:
@@ -61,9 +68,9 @@ def read_forecasts(path: str) -> pd.DataFrame:
             f"{path} is not a forecast file: it has no column {', '.join(missing)} (it has {', '.join(frame.columns)})",
             remedy="name the file that `lstmcast predict` wrote first, the actuals second",
         )
-    texts = [name for name in TEXT if name in frame.columns]
+    named = [name for name in TEXT if name in frame.columns]
     figures = ["step", *(name for name in frame.columns if name.startswith("y_hat"))]
-    kept = frame[texts].assign(**{name: _figures(frame[name], path) for name in figures})
+    kept = frame[named].assign(**{name: _figures(frame[name], path) for name in figures})
     if not (kept["step"] >= 1).all():
         raise DataError(f"{path}: column step must count from 1", remedy="name the file that `lstmcast predict` wrote")
     return kept.astype({"step": np.int64})

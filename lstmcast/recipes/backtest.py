@@ -14,7 +14,7 @@ from lstmcast.config import NetworkSettings, Settings
 from lstmcast.data.excerpt import excerpt
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
-from lstmcast.data.writer import write_table
+from lstmcast.data.writer import Format, check_output, write_table
 from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit import device
 from lstmcast.fit.learn import learn
@@ -23,8 +23,11 @@ from lstmcast.forecast.backtest import backtest_frame
 from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.predict import quantiles_at
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
+from lstmcast.masking import masked
 from lstmcast.net.ensemble import Ensemble
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
+
+KEYS = ("unique_id", "target", "cutoff", "ds")
 
 
 def backtest(
@@ -38,6 +41,8 @@ def backtest(
     baselines: tuple[str, ...] = (),
     output: str = "backtest.csv",
     metrics: str = "metrics.csv",
+    format: Format | None = None,  # noqa: A002  # the flag's name
+    safe_csv: bool = False,
     fail_below_skill: float | None = None,
     on_progress: OnProgress = silent,
 ) -> Outcome:
@@ -48,8 +53,11 @@ def backtest(
     ``fail_below_skill``. Raises ``TooShortError`` when no series has room for the origins.
     """
     device.use_threads(settings.training.threads)
+    for place in (output, metrics):
+        check_output(place)
     trained = load(model) if model is not None else None
-    panel = read(sources, settings.reader, schema=trained.schema if trained else None, on_progress=on_progress).panel
+    reader = settings.reader.asking_like(trained.settings.reader) if trained else settings.reader
+    panel = read(sources, reader, schema=trained.schema if trained else None, on_progress=on_progress).panel
     horizon = _horizon(settings, trained, panel)
     origins = _origins(panel, horizon=horizon, windows=windows, stride=stride or horizon)
     if len(origins) < len(panel.ids):
@@ -68,12 +76,13 @@ def backtest(
     limit = panel.ends.copy()
     limit[panel.segment_of(origins[:, 0])] = origins[:, 0]
     verdict = judge(frame, panel, limit=limit, season=season, baselines=against)
-    _write(frame, panel, output)
-    write_table(verdict.tidy, metrics)
+    write_table(_shown(frame, panel), output, format=format, keys=KEYS, safe=safe_csv)
+    write_table(verdict.tidy, metrics, format=format, keys=(*KEYS, "step", "metric"), safe=safe_csv)
     failed = fail_below_skill is not None and not verdict.skill >= fail_below_skill
     return Outcome(
         code=1 if failed else 0,
-        facts=verdict.facts() | {"origins": windows, "stride": stride or horizon, "refit": refit, "output": output},
+        facts=verdict.facts()
+        | {"origins": windows, "stride": stride or horizon, "refit": refit, "output": masked(output)},
         lines=_lines(verdict, output, metrics, fail_below_skill if failed else None),
         table=_table(verdict, against),
     )
@@ -162,11 +171,11 @@ def _frame(
     )
 
 
-def _write(frame: pd.DataFrame, panel: Panel, output: str) -> None:
+def _shown(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     clock = panel.schema.clock
     shown = frame.drop(columns="target") if frame["target"].nunique() == 1 else frame
     texts = {name: clock.format(shown[name].to_numpy(dtype=np.int64)) for name in ("cutoff", "ds")}
-    write_table(shown.assign(**texts), output)
+    return shown.assign(**texts)
 
 
 def _table(verdict: Verdict, against: tuple[str, ...]) -> Table:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from lstmcast.atomic import replace_file
 from lstmcast.config import ReaderSettings
-from lstmcast.data import styles
+from lstmcast.data import styles, tabular
 from lstmcast.data.calendar import DAY, to_wall
 from lstmcast.data.clock import Clock
 from lstmcast.data.decoding import decode
@@ -24,12 +25,16 @@ from lstmcast.data.numbers import plain
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Examination, examine
 from lstmcast.data.schema import Schema
-from lstmcast.data.sources import open_sources
+from lstmcast.data.sources import Source, open_sources
+from lstmcast.data.surroundings import footer, without_comments
+from lstmcast.data.tabular import Typed
 from lstmcast.data.writer import write_json
 from lstmcast.errors import UsageError
 from lstmcast.outcome import OnProgress, Outcome, Table, silent
 
 SERIES_SHOWN = 8
+SKETCH = 40
+BARS = "▁▂▃▄▅▆▇█"
 
 
 def check(
@@ -56,13 +61,13 @@ def check(
     lines.append(_verdict(findings))
     facts = _facts(reading, findings, ok=ok)
     if fix is not None:
-        changes = _repair(sources, reading.schema, fix)
+        changes = _repair(sources, settings, reading.schema, fix)
         lines += changes
         facts["changes"] = changes
     if report is not None:
         write_json(facts, report)
-    rows = tuple((finding.severity, finding.message, finding.fix or "") for finding in findings)
-    table = Table("findings", ("severity", "finding", "what to do"), rows) if rows else None
+    rows = tuple((finding.severity, finding.example_line, finding.message, finding.fix or "") for finding in findings)
+    table = Table("findings", ("severity", "line", "finding", "what to do"), rows) if rows else None
     return Outcome(code=0 if ok else 1, facts=facts, lines=tuple(lines), table=table)
 
 
@@ -104,10 +109,26 @@ def _summary(panel: Panel) -> list[str]:
         f"{name}: {count} rows, {begin} to {end}"
         + (f", {int(lost)} missing" if lost else "")
         + (f", in {pieces} pieces" if pieces > 1 else "")
-        for name, count, begin, end, lost, pieces in zip(
-            panel.ids, rows.tolist(), begins, ends, gone, segments.tolist(), strict=True
+        + f"  {_sketch(panel, series)}"
+        for series, (name, count, begin, end, lost, pieces) in enumerate(
+            zip(panel.ids, rows.tolist(), begins, ends, gone, segments.tolist(), strict=True)
         )
     ]
+
+
+def _sketch(panel: Panel, series: int) -> str:
+    """A series in a few characters: its level over time, and a dot where nothing was observed."""
+    segments = np.flatnonzero(panel.series == series)
+    rows = np.concatenate([np.arange(panel.offsets[segment], panel.ends[segment]) for segment in segments])
+    steps = panel.schema.frequency.locate(panel.start[segments[:1]], panel.times(rows))[0]
+    width = int(min(SKETCH, steps[-1] + 1))
+    seen = panel.observed[rows, 0]
+    bucket = (steps * width // (steps[-1] + 1))[seen]
+    count = np.bincount(bucket, minlength=width)
+    level = np.bincount(bucket, panel.values[rows, 0][seen], minlength=width) / np.maximum(count, 1)
+    low, high = level[count > 0].min(), level[count > 0].max()
+    marks = ((level - low) / (high - low or 1) * (len(BARS) - 1)).round().clip(0, len(BARS) - 1).astype(int)
+    return "".join(BARS[mark] if filled else "·" for mark, filled in zip(marks, count, strict=True))
 
 
 def _refuse_overwriting(sources: Sequence[str], fix: Path) -> None:
@@ -119,19 +140,20 @@ def _refuse_overwriting(sources: Sequence[str], fix: Path) -> None:
         raise UsageError(f"--fix {fix} would overwrite the data", remedy="give the repaired copy another name")
 
 
-def _repair(sources: Sequence[str], schema: Schema | None, fix: Path) -> list[str]:
+def _repair(sources: Sequence[str], settings: ReaderSettings, schema: Schema | None, fix: Path) -> list[str]:
     """Write the repaired copy; what was changed, a sentence each."""
     if schema is None:
         return [f"{fix} was not written: the data cannot be read as far as that yet"]
-    frame, lines, changes = _texts(sources, schema)
+    frame, lines, changes = _texts(sources, settings, schema)
     dialect, clock = schema.dialect, schema.clock
     repeated = frame.duplicated().to_numpy()
     frame, lines = frame[~repeated].reset_index(drop=True), lines[~repeated]
     changes += _count(repeated.sum(), "repeated row", "left out")
-    for name in (*schema.targets, *schema.past, *schema.future):
+    for name in {*schema.targets, *schema.past, *schema.future} - set(schema.categories):
         given = frame[name].dropna().astype(str).str.strip()
-        mended = plain(given, dialect)
-        changes += _count((mended != given).sum(), "number", f"of {name} written with a decimal point only")
+        mended = plain(given, dialect).map(_divided)
+        how = "as a share of 1" if name in dialect.percent else "with a decimal point only"
+        changes += _count((mended != given).sum(), "number", f"of {name} written {how}")
         frame[name] = frame[name].astype(object)
         frame.loc[mended.index, name] = mended
     codes = pd.factorize(frame[schema.id_col])[0] if schema.id_col else np.zeros(len(frame), np.int64)
@@ -149,17 +171,17 @@ def _repair(sources: Sequence[str], schema: Schema | None, fix: Path) -> list[st
     return [*(changes or ["nothing needed repair"]), f"wrote {fix}"]
 
 
-def _texts(sources: Sequence[str], schema: Schema) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
+def _texts(
+    sources: Sequence[str], settings: ReaderSettings, schema: Schema
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[str]]:
     """All sources as text, the line of each row, and what the new file says by being written at all."""
     dialect = schema.dialect
     frames, lines, changes = [], [], _rewritten(dialect)
     numeric = {*schema.targets, *schema.past, *schema.future, schema.time_col}
-    opened, _ = open_sources(sources)
+    opened, _ = open_sources(sources, query=settings.query, parameters=settings.query_param)
     for source in opened:
-        text, _ = decode(source, dialect.encoding)
-        body = split_header(text, dialect, label=source.label)
-        untouched = [name for name in body.names if name not in numeric]
-        frame, numbers, found = load(body, dialect, label=source.label, as_text=body.names, whole_text=untouched)
+        frame, numbers, found, comments = _source_texts(source, schema, numeric)
+        changes += _count(comments, "comment line", "left out")
         frames.append(
             frame if schema.id_col or len(opened) == 1 or schema.wide else frame.assign(unique_id=source.stem)
         )
@@ -168,12 +190,38 @@ def _texts(sources: Sequence[str], schema: Schema) -> tuple[pd.DataFrame, NDArra
     return pd.concat(frames, ignore_index=True), np.concatenate(lines), changes
 
 
+def _divided(number: str) -> str:
+    """A number of per cent (``12e-2``) as a share of 1."""
+    return format(Decimal(number), "f") if number.endswith("e-2") else number
+
+
+def _source_texts(
+    source: Source, schema: Schema, numeric: Collection[str | None]
+) -> tuple[pd.DataFrame, NDArray[np.int64], list[Finding], int]:
+    """The rows of a source as text without what stands below them, their lines, and how many lines were comments."""
+    found: list[Finding] = []
+    comments: list[int] = []
+    if source.table is not None:
+        frame = tabular.texts(Typed(source.table, schema.clock))
+        lines = np.arange(1, len(frame) + 1)
+    else:
+        text, comments = without_comments(decode(source, schema.dialect.encoding)[0])
+        body = split_header(text, schema.dialect, label=source.label)
+        untouched = [name for name in body.names if name not in numeric]
+        frame, lines, found = load(body, schema.dialect, label=source.label, as_text=body.names, whole_text=untouched)
+    below, told = footer(frame, lines, time=schema.time_col, label=source.label)
+    rows = len(frame) - below
+    return frame.iloc[:rows], lines[:rows], [*found, *told], len(comments)
+
+
 def _rewritten(dialect: Dialect) -> list[str]:
     changes = []
     if dialect.encoding not in {"utf-8", "utf-8-sig"}:
         changes.append(f"UTF-8 instead of {dialect.encoding}")
     if dialect.delimiter != ",":
         changes.append(f"commas between cells instead of {dialect.delimiter!r}")
+    if dialect.units_row:
+        changes.append("the row of units left out")
     if dialect.skip_rows:
         changes.append(f"{dialect.skip_rows} lines above the header left out")
     if not dialect.header:

@@ -17,11 +17,12 @@ from lstmcast.artifact import Model, load
 from lstmcast.config import DetectionSettings, Settings
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
-from lstmcast.data.writer import write_table
+from lstmcast.data.writer import Format, check_output, write_table
 from lstmcast.errors import DataError, UsageError
 from lstmcast.fit import device
 from lstmcast.fit.facts import measure
 from lstmcast.forecast.intervals import significant
+from lstmcast.masking import masked
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 
 _DAILY = 5  # rows a week from which a budget by the month makes sense
@@ -34,6 +35,8 @@ def detect_anomalies(
     model: Path | None = None,
     output: str = "anomalies.csv",
     events: str = "events.csv",
+    format: Format | None = None,  # noqa: A002  # the flag's name
+    safe_csv: bool = False,
     since: str | None = None,
     fail_on_anomaly: bool = False,
     on_progress: OnProgress = silent,
@@ -45,6 +48,8 @@ def detect_anomalies(
     ``fail_on_anomaly`` if there is an event. Raises what reading, loading and fitting raise.
     """
     device.use_threads(settings.training.threads)
+    for place in (output, events):
+        check_output(place)
     trained = load(model) if model is not None else None
     reading = _read(sources, settings, trained, on_progress)
     panel = reading.panel
@@ -57,8 +62,8 @@ def detect_anomalies(
     table = in_input_order(rows, reading)
     if since is not None:
         table, found = _since(table, found, panel, since)
-    write_table(table, output)
-    write_table(_events_frame(found), events)
+    write_table(table, output, format=format, keys=("unique_id", "channel", "ds"), safe=safe_csv)
+    write_table(_events_frame(found), events, format=format, keys=("event_id",), safe=safe_csv)
     if fail_on_anomaly:  # the reason of the exit code, also for --quiet
         for event in found:
             on_progress(Notice(event.message, "warning"))
@@ -69,10 +74,10 @@ def detect_anomalies(
 def _read(sources: list[str], settings: Settings, trained: Model | None, on_progress: OnProgress) -> Reading:
     if trained is None and not sources:
         raise UsageError("there is neither a data file nor a model", remedy="name the file: detect-anomalies DATA.csv")
-    schema = trained.schema if trained else None
-    return read(
-        sources or list(trained.sources if trained else ()), settings.reader, schema=schema, on_progress=on_progress
-    )
+    if trained is None:
+        return read(sources, settings.reader, on_progress=on_progress)
+    reader = settings.reader.asking_like(trained.settings.reader) if sources else settings.reader
+    return read(sources or list(trained.sources), reader, schema=trained.schema, on_progress=on_progress)
 
 
 def _budget(detection: DetectionSettings, panel: Panel) -> str:
@@ -119,8 +124,8 @@ def _facts(
         "events": [asdict(event) for event in found],
         "budget": budget,
         "events_within_budget": round(per_row * scored, 1),
-        "output": output,
-        "events_output": events,
+        "output": masked(output),
+        "events_output": masked(events),
     }
 
 

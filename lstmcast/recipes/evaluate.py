@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from lstmcast.data.findings import RefusedError
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import examine
 from lstmcast.data.schema import Schema
+from lstmcast.data.sources import is_there
 from lstmcast.data.writer import write_table
 from lstmcast.errors import DataError
 from lstmcast.fit.facts import measure
@@ -169,7 +169,7 @@ def _find_past(
         schema = sidecar.schema if reader == ReaderSettings() else None
         named = _read_panel([history], reader, schema, on_progress)
         return Past(history, named, same_series(named, ids))
-    if sidecar.sources and all(Path(source).exists() for source in sidecar.sources):
+    if sidecar.sources and all(is_there(source) for source in sidecar.sources):
         names = ", ".join(sidecar.sources)
         try:
             learned = _read_panel(sidecar.sources, ReaderSettings(), sidecar.schema, silent)

@@ -17,7 +17,8 @@ from lstmcast.data.clock_inference import infer_clock
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
 from lstmcast.data.schema import Schema
-from lstmcast.data.sources import open_sources
+from lstmcast.data.sources import is_there, open_sources
+from lstmcast.data.tabular import Typed, texts
 from lstmcast.errors import DataError, UsageError
 from lstmcast.family import nearest
 from lstmcast.forecast.forecast_file import read_forecasts, read_sidecar
@@ -69,13 +70,18 @@ def plot(
 def _read_anomalies(path: str) -> pd.DataFrame | None:
     """The rows of an anomalies file, names and times as text; None if it is something else."""
     (source,), _ = open_sources([path])
-    try:
-        named = pd.read_csv(io.BytesIO(source.data), dtype=str, na_filter=False, nrows=0).columns
-    except (ValueError, UnicodeDecodeError):
-        return None
+    if source.table is not None:
+        named, rows = source.table.column_names, texts(Typed(source.table), missing="")
+    else:
+        try:
+            named = pd.read_csv(io.BytesIO(source.data), dtype=str, na_filter=False, nrows=0).columns.tolist()
+        except (ValueError, UnicodeDecodeError):
+            return None
+        rows = None
     if not set(ANOMALIES) <= set(named):
         return None
-    rows = pd.read_csv(io.BytesIO(source.data), dtype=str, na_filter=False)
+    if rows is None:
+        rows = pd.read_csv(io.BytesIO(source.data), dtype=str, na_filter=False)
     figures = {name: pd.to_numeric(rows[name], errors="coerce").astype(float) for name in FIGURES}
     flags = rows["is_anomaly"].str.lower().isin(FLAGGED)
     return rows.assign(**figures, is_anomaly=flags, event_id=rows["event_id"].mask(rows["event_id"] == ""))
@@ -105,7 +111,7 @@ def _read_history(
     """What the user named, else what the model read if all of it is still there."""
     if history is not None:
         return read([history], ReaderSettings(), schema=schema, on_progress=on_progress).panel
-    if schema is None or not sources or not all(Path(source).exists() for source in sources):
+    if schema is None or not sources or not all(is_there(source) for source in sources):
         return None
     on_progress(Notice(f"history: {', '.join(sources)} (--history DATA for another)"))
     return read(list(sources), ReaderSettings(), schema=schema, on_progress=silent).panel

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from lstmcast import __version__
 from lstmcast.artifact import Model, load
 from lstmcast.config import NetworkSettings, ReaderSettings
+from lstmcast.data.ahead import ahead as rows_ahead
+from lstmcast.data.ahead import as_text, carried_on, stale, to_fill, without
 from lstmcast.data.calendar_features import extended
 from lstmcast.data.excerpt import until
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
-from lstmcast.data.writer import STDOUT, write_json, write_table
+from lstmcast.data.sources import lasting
+from lstmcast.data.writer import STDOUT, Format, check_output, is_file, write_json, write_table, write_text
 from lstmcast.errors import DataError, TooShortError, UsageError
 from lstmcast.fit import device as devices
 from lstmcast.forecast.backtest import interval_columns, target_names
@@ -25,6 +28,7 @@ from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.intervals import bounded, significant
 from lstmcast.forecast.paths import sample_paths
 from lstmcast.forecast.predict import Forecast, forecast, least_rows
+from lstmcast.masking import masked
 from lstmcast.net.heads import is_probabilistic
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 
@@ -41,7 +45,8 @@ def predict(
     samples: int = 0,
     as_of: str | None = None,
     future: str | None = None,
-    format: Literal["csv", "jsonl"] = "csv",  # noqa: A002  # the flag's name
+    format: Format | None = None,  # noqa: A002  # the flag's name
+    safe_csv: bool = False,
     on_error: Literal["skip", "naive", "fail"] = "naive",
     reader: ReaderSettings = ReaderSettings(),  # noqa: B008  # frozen
     device: str = "auto",
@@ -57,15 +62,18 @@ def predict(
     ``on_error="fail"`` any series, is too short.
     """
     devices.use_threads(threads)
+    check_output(output)
     trained = load(model)
     wish = _wish(trained, horizon, levels, samples)
     read_from = sources or list(trained.sources)
+    reader = reader.asking_like(trained.settings.reader) if sources else reader
     if not sources and STDOUT in trained.sources:
         raise UsageError("the model was trained from standard input", remedy="name the data: lstmcast predict DATA")
     reading = read(read_from, reader, schema=trained.schema, future=future, on_progress=on_progress)
     panel = reading.panel if as_of is None else until(reading.panel, _cutoff(reading.panel, as_of))
     panel = extended(panel, trained.architecture.horizon)
-    lacking = _lacks_future(panel, wish.horizon or 1)
+    panel, excluded = _ready(panel, reader, wish.horizon or 1, on_progress)
+    lacking = _lacks_future(panel, wish.horizon or 1, output)
     network = trained.forecaster.to(devices.choose(device))
     ahead = forecast(network, panel, fallback=on_error == "naive", excluded=lacking)
     failed = [name for name, status in zip(panel.ids, ahead.status, strict=True) if status in _NOT_FORECAST]
@@ -73,10 +81,11 @@ def predict(
     if failed and (strict or ahead.status.count("skipped") == len(panel.ids)):
         raise _too_short(trained, panel, failed)
     table = _table(panel, ahead, wish, trained, samples)
-    write_table(table, output, format=format)
-    facts = _facts(trained, reading, panel, ahead, output) | {"horizon": wish.horizon}
-    if output != STDOUT:
-        write_json(_sidecar(trained, reading, read_from, facts), Path(f"{output}.meta.json"))
+    write_table(table, output, format=format, keys=("unique_id", "target", "cutoff", "ds"), safe=safe_csv)
+    facts = _facts(trained, reading, panel, ahead, output) | {"horizon": wish.horizon, "stale": excluded}
+    if is_file(output):
+        remembered = [lasting(source, query=reader.query, parameters=reader.query_param) for source in read_from]
+        write_json(_sidecar(trained, reading, remembered, facts), Path(f"{output}.meta.json"))
     if failed:
         cause = "too short, or without covariates for the whole horizon" if lacking.any() else "too short"
         on_progress(Notice(f"{_some(failed)} {cause}: {_fate(on_error)}", "warning"))
@@ -114,24 +123,39 @@ def _cutoff(panel: Panel, as_of: str) -> int:
         ) from error
 
 
-def _lacks_future(panel: Panel, horizon: int) -> NDArray[np.bool_]:
-    """bool (N,) series whose known-ahead covariates do not cover the horizon. Raises ``DataError`` if none does."""
-    last = panel.last_segment()
-    if not panel.schema.future:
-        return np.zeros(len(last), dtype=bool)
-    rows = panel.ends[last][:, None] + np.arange(horizon)
-    there = rows < panel.offsets[last + 1][:, None]
-    known = panel.covariates[np.where(there, rows, 0)][..., len(panel.schema.past) :]
-    missing: NDArray[np.bool_] = ~(there & ~np.isnan(known).any(axis=-1))
-    lacking = np.asarray(missing.any(axis=1), dtype=np.bool_)
+def _ready(panel: Panel, reader: ReaderSettings, horizon: int, on_progress: OnProgress) -> tuple[Panel, list[str]]:
+    """The panel without stale series and with future covariates carried on, as asked; the names of the stale ones."""
+    gone = stale(panel, reader.stale_after)
+    names = [name for name, left in zip(panel.ids, gone, strict=True) if left]
+    if names:
+        panel = without(panel, gone)
+        on_progress(Notice(f"{_some(names)} stale (--stale-after) and not forecast"))
+    fill = reader.future_fill if "future_fill" in reader.model_fields_set else panel.schema.future_fill
+    if panel.schema.future and fill == "ffill":
+        panel, filled = carried_on(panel, horizon)
+        if filled:
+            on_progress(
+                Notice(f"{filled} future covariates were missing; the last known ones are carried on", "warning")
+            )
+    return panel, names
+
+
+def _lacks_future(panel: Panel, horizon: int, output: str) -> NDArray[np.bool_]:
+    """bool (N,) series whose known-ahead covariates do not cover the horizon. Raises ``DataError`` if none does.
+
+    The missing rows are then written to ``missing_future.csv`` beside ``output``.
+    """
+    known = rows_ahead(panel, horizon)
+    lacking = np.asarray(known.missing.any(axis=(1, 2)), dtype=np.bool_)
     if lacking.all():
-        series, step = np.argwhere(missing)[0]
-        passed = rows[series, [step]] - panel.offsets[last[series]]
-        when = panel.schema.clock.format(panel.schema.frequency.advance(panel.start[last[series]], passed))[0]
+        place = (Path(output).parent if is_file(output) else Path()) / "missing_future.csv"
+        write_text(as_text(to_fill(panel, known), panel.schema.dialect), str(place))
+        series, step = np.argwhere(known.missing.any(axis=2))[0]
         raise DataError(
-            f"{int(missing.sum())} rows of future-known covariates ({', '.join(panel.schema.future)}) are missing, "
-            f"first for series {panel.ids[series]} at {when}",
-            remedy="append rows with these columns and an empty target, or give them with --future FILE",
+            f"{int(known.missing.any(axis=2).sum())} rows of future-known covariates "
+            f"({', '.join(panel.schema.future)}) are missing, first for series {panel.ids[series]} at "
+            f"{panel.schema.clock.format(known.times[series, [step]])[0]}; all are listed in {place}",
+            remedy=f"fill them in and give them with --future {place}, or carry on the last ones: --future-fill ffill",
         )
     return lacking
 
@@ -174,7 +198,7 @@ def _sampled(
 def _facts(trained: Model, reading: Reading, panel: Panel, ahead: Forecast, output: str) -> dict[str, Any]:
     counts = {status: ahead.status.count(status) for status in sorted(set(ahead.status))}
     return {
-        "output": output,
+        "output": masked(output),
         "series": len(panel.ids),
         "status": counts,
         "cutoff": panel.schema.clock.format(ahead.cutoff[[int(ahead.cutoff.argmax())]])[0],
@@ -188,7 +212,7 @@ def _sidecar(trained: Model, reading: Reading, sources: list[str], facts: dict[s
         "lstmcast_version": __version__,
         "schema": reading.panel.schema.model_dump(mode="json"),
         "season": trained.summary["season"],
-        "sources": [source if source == STDOUT else str(Path(source).absolute()) for source in sources],
+        "sources": sources,
         "seed": trained.settings.training.seed,
         "device": str(trained.forecaster.device),
         "created_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -217,4 +241,4 @@ def _lines(facts: dict[str, Any], output: str) -> tuple[str, ...]:
     told = f"{facts['series']} series forecast ({counts}) after {facts['cutoff']}"
     if output == STDOUT:
         return (told,)
-    return (f"{told}: {output}", f"next: lstmcast plot {output}")
+    return (f"{told}: {output}", *([f"next: lstmcast plot {output}"] if is_file(output) else []))

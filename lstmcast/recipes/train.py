@@ -15,7 +15,7 @@ from lstmcast.artifact import CHECKPOINTS, Model, require_free_place, save
 from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
-from lstmcast.data.writer import STDOUT
+from lstmcast.data.sources import is_url, lasting
 from lstmcast.errors import ModelError
 from lstmcast.fit import device
 from lstmcast.fit.learn import HISTORY_COLUMNS, Learned, learn
@@ -117,14 +117,14 @@ def _identity(reading: Reading, plan: Plan) -> str:
 def _record(
     sources: list[str], reading: Reading, learned: Learned, summary: dict[str, Any], calibration: dict[str, Any]
 ) -> Model:
-    panel = reading.panel
+    panel, settings = reading.panel, learned.plan.settings.reader
     last = panel.last_segment()
     until = panel.times(panel.ends[last] - 1)
     return Model(
         schema=panel.schema,
         settings=learned.plan.settings,
         forecaster=learned.network.cpu(),
-        sources=tuple(source if source == STDOUT else str(Path(source).absolute()) for source in sources),
+        sources=tuple(lasting(source, query=settings.query, parameters=settings.query_param) for source in sources),
         fingerprint=reading.fingerprint,
         trained_until=dict(zip(panel.ids, until.tolist(), strict=True)),
         summary=summary,
@@ -188,5 +188,6 @@ def _lines(verdict: Verdict, model: Path, sources: list[str], *, min_skill: floa
     if min_skill is not None:
         told.append(f"the skill {verdict.skill:.3f} is below --min-skill {min_skill:g}")
     told.append(f"model saved and verified in {model}")
-    told.append(f"next: lstmcast predict {' '.join(sources)} -m {model}")
+    named = "" if any(is_url(source) for source in sources) else f" {' '.join(sources)}"
+    told.append(f"next: lstmcast predict{named} -m {model}")
     return tuple(told)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lstmcast.cli.options import COMPUTE, NETWORK, READER, TRAINING, Data, MaybeModelFolder
+from lstmcast.cli.options import COMPUTE, NETWORK, READER, TRAINING, Data, Form, MaybeModelFolder, Output, SafeCsv
 from lstmcast.cli.verb import Call, verb
 from lstmcast.outcome import Outcome
 
@@ -24,13 +24,16 @@ def backtest(
     baselines: Annotated[
         str, typer.Option(help="Baselines to stand beside; `lstmcast list baselines`.", metavar="A,B")
     ] = "",
-    output: Annotated[str, typer.Option("-o", "--output", help="Forecasts.", metavar="FILE")] = "backtest.csv",
-    metrics: Annotated[str, typer.Option(help="Scores.", metavar="FILE")] = "metrics.csv",
+    output: Output = None,
+    metrics: Annotated[str | None, typer.Option(help="Where to write the scores.", metavar="FILE")] = None,
+    form: Form = None,
+    safe_csv: SafeCsv = False,
     fail_below_skill: Annotated[
         float | None, typer.Option(help="Exit 1 if the skill against the naive forecast is lower.", metavar="SKILL")
     ] = None,
 ) -> Outcome:
     """Forecast the known past from several origins and score it beside simple baselines."""
+    output, metrics = output or f"backtest.{form or 'csv'}", metrics or f"metrics.{form or 'csv'}"
     call.keep_stdout_for_json(output, metrics)
     settings = call.settings()
     from lstmcast.recipes.backtest import backtest as recipe
@@ -45,6 +48,8 @@ def backtest(
         baselines=tuple(name.strip() for name in baselines.split(",") if name.strip()),
         output=output,
         metrics=metrics,
+        format=form,
+        safe_csv=safe_csv,
         fail_below_skill=fail_below_skill,
         on_progress=call.on_progress,
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lstmcast.cli.options import COMPUTE, MODEL_FOLDER, NETWORK, READER, MaybeData, ModelFolder, Output
+from lstmcast.cli.options import COMPUTE, MODEL_FOLDER, NETWORK, READER, Form, MaybeData, ModelFolder, Output, SafeCsv
 from lstmcast.cli.verb import Call, verb
 from lstmcast.outcome import Outcome
 
@@ -21,8 +21,9 @@ def predict(
     call: Call,
     data: MaybeData = None,
     model: ModelFolder = MODEL_FOLDER,
-    output: Output = "forecasts.csv",
-    form: Annotated[Literal["csv", "jsonl"], typer.Option("--format", help="Form of the output.")] = "csv",
+    output: Output = None,
+    form: Form = None,
+    safe_csv: SafeCsv = False,
     samples: Annotated[
         int,
         typer.Option(min=0, max=10_000, help="Paths to add, one column each: steps depend on each other.", metavar="N"),
@@ -39,6 +40,7 @@ def predict(
 
     The data are read the way the model learned to read them; a flag that contradicts the model is refused.
     """
+    output = output or f"forecasts.{form or 'csv'}"
     call.keep_stdout_for_json(output)
     flags, training = call.flags(), call.settings().training
     from lstmcast.recipes.predict import predict as recipe
@@ -53,6 +55,7 @@ def predict(
         as_of=as_of,
         future=future,
         format=form,
+        safe_csv=safe_csv,
         on_error=on_error,
         reader=flags.reader,
         device=training.device,

@@ -1,0 +1,66 @@
+"""Categories: covariates that are words. Each word gets a number that the Schema keeps; new words count as missing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lstmcast.data.dialect import Dialect
+from lstmcast.data.findings import Finding
+from lstmcast.data.numbers import TRUTHS, is_number
+
+MOST = 50
+"""Words a column may have to be taken for categories."""
+
+UNKNOWN = "<unknown>"
+
+
+def is_yes_or_no(column: pd.Series) -> bool:
+    """Whether every cell that is not empty says yes or no."""
+    if is_number(column) or not set(column.iloc[:50].dropna().astype(str).str.strip()) <= {*TRUTHS, ""}:
+        return False
+    words = {str(word).strip() for word in column.dropna().unique()} - {""}
+    return bool(words) and words <= set(TRUTHS)
+
+
+def categories_of(column: pd.Series, dialect: Dialect) -> tuple[str, ...]:
+    """The words of a column in alphabetical order; empty where it holds numbers, yes and no, or too many words."""
+    if is_number(column) or pd.api.types.is_bool_dtype(column) or is_yes_or_no(column):
+        return ()
+    words = {str(word).strip() for word in column.dropna().unique()} - dialect.tokens()
+    numbers = sum(any(sign.isdigit() for sign in word) and not any(sign.isalpha() for sign in word) for word in words)
+    return tuple(sorted(words)) if 0 < len(words) <= MOST and numbers * 2 < len(words) else ()
+
+
+def coded(
+    column: pd.Series, words: tuple[str, ...], dialect: Dialect, *, name: str, lines: NDArray[np.int64], known: bool
+) -> tuple[NDArray[np.float64], list[Finding]]:
+    """float64 (R,) the place of each cell in ``words``, NaN where it is empty or not among them; what to tell of it.
+
+    ``known``: the words were kept from training.
+    """
+    codes, distinct = pd.factorize(column)
+    spelled = [str(word).strip() for word in distinct]
+    place = {word: float(index) for index, word in enumerate(words)}
+    values = np.array([*(place.get(word, np.nan) for word in spelled), np.nan])[codes]
+    if not known:
+        listed = ", ".join(words[:6]) + (f", ... ({len(words)} in all)" if len(words) > 6 else "")
+        text = f"covariate {name} holds the categories {listed}; they are numbered in this order"
+        return values, [Finding("categories", "info", text, column=name, count=len(words))]
+    strange = [word for word in spelled if word not in place and word not in dialect.tokens()]
+    if not strange:
+        return values, []
+    rows = np.flatnonzero(np.isin(codes, [spelled.index(word) for word in strange]))
+    text = f"covariate {name} holds {strange[0][:60]!r}, which training never saw: {rows.size} cells count as {UNKNOWN}"
+    return values, [
+        Finding(
+            "unknown-category",
+            "warning",
+            text,
+            column=name,
+            count=int(rows.size),
+            example_line=int(lines[rows[0]]),
+            fix="correct these cells, or train again",
+        )
+    ]

@@ -1,0 +1,153 @@
+"""Surroundings: what stands around the table in a file. Lines above the header, a row of units, comments, totals."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lstmcast.config import ReaderSettings
+from lstmcast.data.dialect import Dialect, cells, head, kind, sniff
+from lstmcast.data.findings import Finding
+
+MOST_ABOVE = 40
+"""Lines searched for the header."""
+
+MOST_BELOW = 3
+"""Rows below the table that can be a footer."""
+
+_FOOTER = re.compile(
+    r"\W*(?:(?:grand|sub)?[ -]?totals?|sum|summe|gesamt(?:summe)?|insgesamt|average|avg|mean|mittel(?:wert)?|"
+    r"durchschnitt|count|anzahl|end of (?:file|report|data)|\d+ rows?(?: selected)?)\b.*",
+    re.IGNORECASE,
+)
+_SHORT = 60
+
+
+def without_comments(text: str) -> tuple[str, list[int]]:
+    """The text with comment lines emptied, so that lines keep their numbers, and those numbers.
+
+    A comment begins with ``#`` and a space, or has other cells than the lines that do not begin so.
+    """
+    if not text.startswith("#") and "\n#" not in text:
+        return text, []
+    lines = text.split("\n")
+    marked = [number for number, line in enumerate(lines) if line.startswith("#")]
+    others = [line for line in lines[:200] if line.strip() and not line.startswith("#")]
+    if not others:
+        return text, []
+    mark = max(",;\t|", key=lambda sign: others[-1].count(sign))
+    usual = others[-1].count(mark)
+    if not usual:
+        return text, []
+    comments = [n for n in marked if lines[n][1:2] in {" ", "#", ""} or lines[n].count(mark) != usual]
+    for number in comments:
+        lines[number] = ""
+    return "\n".join(lines), [number + 1 for number in comments]
+
+
+def described(text: str, settings: ReaderSettings, *, label: str, encoding: str) -> tuple[Dialect, list[str]]:
+    """The dialect of a text, the lines above its header and a row of units below it; a sentence for each of them."""
+    dialect = sniff(text, settings, label=label, encoding=encoding)
+    said = []
+    if settings.skip_rows is None and not dialect.skip_rows and (above := _above(text, dialect.delimiter)):
+        asked = settings.model_copy(update={"skip_rows": above})
+        dialect = sniff(text, asked, label=label, encoding=encoding)
+        said.append(f"the first {above} line{'s are' if above > 1 else ' is'} no part of the table (--skip-rows)")
+    rows = cells(head(text, dialect.skip_rows), dialect.delimiter)
+    if dialect.header and len(rows) > 3 and _names_units(rows[1], rows[2:]):
+        dialect = dialect.model_copy(update={"units_row": True})
+        said.append(f"the line below the header names units ({', '.join(filter(None, rows[1]))}) and is left out")
+    return dialect, said
+
+
+def _above(text: str, delimiter: str) -> int:
+    """How many lines stand above the header: the last line of names before the first line with data."""
+    lines = text.split("\n", MOST_ABOVE + 10)[: MOST_ABOVE + 10]
+    rows = [cells([line], delimiter)[0] if line.strip() and line.count('"') % 2 == 0 else [] for line in lines]
+    widths = Counter(len(row) for row in rows if row)
+    if not widths:
+        return 0
+    width = max(widths, key=lambda count: (widths[count], count))
+    if all(not row[-1] for row in rows if len(row) == width):  # a delimiter at the end of every row
+        rows, width = [row[:-1] if len(row) == width else row for row in rows], width - 1
+    if width < 2:
+        return 0
+    full = [n for n, row in enumerate(rows) if len(row) == width and sum(map(bool, row)) > 1]
+    named = [n for n in full if "number" not in map(kind, rows[n]) and "time" not in map(kind, rows[n])]
+    data = [n for n in full if n not in named and {"number"} & set(map(kind, rows[n]))]
+    if not data or len(data) < 2:
+        return 0
+    headers = [n for n in named if n < data[0]]
+    first = headers[-1] if headers else data[0]
+    adjacent = len(headers) > 1 and headers[-2] == headers[-1] - 1 and _are_names(rows[headers[-2]])
+    if adjacent and _names_units(rows[headers[-1]], [rows[n] for n in data[:5]]):
+        first = headers[-2]
+    return first if any(rows[:first]) else 0
+
+
+def _are_names(row: Sequence[str]) -> bool:
+    return all(row) and len(set(row)) == len(row)
+
+
+def _names_units(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether a row holds words where all rows below hold numbers or times, and nothing that is data itself."""
+    looks = [kind(cell) for cell in row]
+    if {"number", "time"} & set(looks) or "text" not in looks:
+        return False
+    full = [other for other in below if len(other) == len(row)]
+    numeric = [
+        index
+        for index in range(len(row))
+        if full
+        and all(kind(other[index]) in {"number", "empty"} for other in full)
+        and any(other[index] for other in full)
+    ]
+    return bool(numeric) and all(looks[index] == "text" or not row[index] for index in numeric) and len(full) > 1
+
+
+def footer(frame: pd.DataFrame, lines: NDArray[np.int64], *, time: str | None, label: str) -> tuple[int, list[Finding]]:
+    """How many rows at the end are no part of the table, and a finding that names the first of them."""
+    count = 0
+    while count < min(MOST_BELOW, len(frame) - 2) and _is_footer(frame.iloc[-1 - count], time):
+        count += 1
+    if not count:
+        return 0, []
+    return count, [
+        below_table(label, int(lines[len(frame) - count]), frame.iloc[len(frame) - count].dropna().tolist(), count)
+    ]
+
+
+def is_footer_text(text: str) -> bool:
+    """Whether a line says total, sum, mean or the like."""
+    return len(text) < _SHORT * 4 and any(
+        _FOOTER.fullmatch(cell.strip().strip('"')) for cell in re.split(r"[,;\t|]", text)
+    )
+
+
+def below_table(label: str, line: int, shown: Sequence[object], count: int) -> Finding:
+    """The finding about rows below the table."""
+    text = " ".join(str(cell) for cell in shown)[:_SHORT]
+    return Finding(
+        "footer",
+        "warning",
+        f"{label} line {line} ({text}) is no row of the table; "
+        f"{'it is' if count == 1 else f'the last {count} lines are'} left out",
+        count=count,
+        example_line=line,
+        fix="delete these lines, if they should not be told about",
+    )
+
+
+def _is_footer(row: pd.Series, time: str | None) -> bool:
+    if time is not None:
+        when = row[time]
+        if isinstance(when, str) and kind(when.strip()) in {"number", "time"}:
+            return False
+        if not isinstance(when, str) and not pd.isna(when):
+            return False
+    return any(isinstance(cell, str) and _FOOTER.fullmatch(cell.strip()) is not None for cell in row)
