@@ -77,8 +77,7 @@ FLOORS = {
     **numbered(HALL, above=30),
 }
 RECIPES_MAY_IMPORT = {"net.architecture", "net.forecaster", "net.ensemble"}
-CLI_MAY_IMPORT = {"recipes", "config", "outcome", "errors", "family", "process"}
-CLI_MAY_IMPORT = {"recipes", "config", "outcome", "errors", "family", "masking", "origins"}
+CLI_MAY_IMPORT = {"recipes", "config", "outcome", "errors", "family", "process", "masking", "origins"}
 BAD_NAMES = {"util", "utils", "helper", "helpers", "common", "core", "manager", "managers", "misc"}
 TERMINAL = {"sys.stdout", "sys.stderr", "typer.echo", "typer.secho", "click.echo", "rich.print"}
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(?:/(?:home|Users|root|work)/|[A-Z]:\\Users\\)\w")

@@ -28,11 +28,12 @@ def compare(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimiser steps of each; as planned if not given.", metavar="N")
     ] = None,
-    output: Output = "compare.csv",
+    output: Output = None,
     curves: Annotated[str | None, typer.Option(help="Also write the loss of every step.", metavar="FILE")] = None,
     plot: Annotated[Path | None, typer.Option(help="Also draw a chart: .html, .png or .svg.", metavar="FILE")] = None,
 ) -> Outcome:
     """Train several cells on the same windows for the same number of steps, and weigh accuracy against cost."""
+    output = output or "compare.csv"
     call.keep_stdout_for_json(output, curves or "")
     settings = call.settings()
     from lstmcast.recipes.compare import compare as recipe
