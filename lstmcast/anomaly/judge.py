@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmcast.anomaly.events import Event, Events, Gap, Track, events, missing_event
+from lstmcast.anomaly.ndt import dynamic_threshold
 from lstmcast.anomaly.region import region_score
 from lstmcast.anomaly.rhythm import Rhythm
 from lstmcast.anomaly.rules import Hit, flat, level_shift, missing, variance
 from lstmcast.anomaly.tail import MIN_PAST, Scores, evidence, score, warm_up_rows
 from lstmcast.anomaly.threshold import FLOOR, Flags, counts, false_discovery, flag
-from lstmcast.anomaly.ndt import dynamic_threshold
 from lstmcast.anomaly.watch import Channel
 from lstmcast.config import DetectionSettings
 from lstmcast.data.calendar import Frequency

@@ -33,9 +33,9 @@ def kind_of(
     """The first that holds of the rows ``first`` .. ``last`` of a channel ``y`` (n,) with its ``expected`` values (n,).
 
     ``flat``         at least 6 rows repeat one value in a series that seldom does, or the rule says so
+    ``trend``        at least 12 rows that leave the same rows a day earlier in a nearly straight line
     ``level_shift``  a day after the onset, nine rows in ten differ from the same rows a day earlier to one side, by 3
                      robust spreads of that difference, or the rule says so
-    ``trend``        at least 12 rows that leave the same rows a day earlier in a nearly straight line
     ``variance``     the rule says so, or errors over at least 12 rows are on average three times the usual ones
     ``season``       at least 12 rows that do not follow the day before, in a series that does
     ``new_extreme``  the peak is beyond all values before the event, by a thousandth of their range
@@ -48,9 +48,10 @@ def kind_of(
     stuck = len(inside) >= FLAT_ROWS and np.ptp(inside) == 0 and _repeats(before) < USUAL_REPEATS
     if stuck or "flat" in said:
         return "flat"
-    if "level_shift" in said or _level_shifted(y, first, day):
+    shaped = _shape(y, expected, first, last, day)
+    if shaped != "trend" and ("level_shift" in said or _level_shifted(y, first, day)):
         return "level_shift"
-    if shaped := _shape(y, expected, first, last, day):
+    if shaped is not None:
         return shaped
     if "variance" in said:
         return "variance"
@@ -91,7 +92,10 @@ def _shape(y: Floats, expected: Floats, first: int, last: int, day: int) -> Kind
         return None
     difference, usual = now - ago, earlier - before_that
     moved = abs(np.median(difference[-rows // 4 :]) - np.median(difference[: rows // 4]))
-    if moved > SHIFT_SPREADS * usual.std() and abs(_correlation(difference, np.arange(rows))) > STRAIGHT:
+    if (
+        moved > SHIFT_SPREADS * usual.std()
+        and abs(_correlation(difference, np.arange(rows, dtype=np.float64))) > STRAIGHT
+    ):
         return "trend"
     error, past = np.abs(now - expected[first : last + 1]), np.abs(y - expected)[:first]
     past = past[np.isfinite(past)]
@@ -102,8 +106,7 @@ def _shape(y: Floats, expected: Floats, first: int, last: int, day: int) -> Kind
     return None
 
 
-def _correlation(a: Floats, b: NDArray[np.generic]) -> float:
-    b = np.asarray(b, dtype=np.float64)
+def _correlation(a: Floats, b: Floats) -> float:
     if not (a.std() > 0 and b.std() > 0):
         return 0.0
     return float(np.corrcoef(a, b)[0, 1])

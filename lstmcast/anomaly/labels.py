@@ -1,6 +1,6 @@
-"""Labels: how well the scores find the incidents a person has marked, beside two baselines that know nothing.
+"""Labels: how well the scores find the incidents a person has marked, beside baselines that know nothing.
 
-No point-adjustment: an alarm is true if it begins inside an incident, an incident is found if an alarm begins inside it.
+No point-adjustment: an alarm is true if it begins inside an incident; an incident is found if an alarm begins there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lstmcast.anomaly.judge import Case
 from lstmcast.anomaly.spans import Stretches
 
 Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
 
 _BARS = 60
 _COMPONENTS = 0.9  # of the variance that the baseline's usual shapes explain
@@ -91,7 +92,7 @@ def best_bar(cases: Sequence[Case], labels: Stretches) -> float:
 
 
 def _first_half(cases: Sequence[Case], labels: Stretches) -> Stretches:
-    kept = {}
+    kept: dict[str | None, tuple[Times, Times]] = {}
     for case in cases:
         start, end = labels.of(case.name)
         early = start < case.time[len(case.time) // 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def _judged(channel: Channel, told: NDArray[np.float64], alone: bool) -> Channel
         "error": found.error,
         "z": found.z,
     }
-    columns = {}
+    columns: dict[str, Any] = {}
     for name, values in said.items():
         old = getattr(channel, name)
         keep = there if old.ndim == 1 else there[:, None]

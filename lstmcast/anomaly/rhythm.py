@@ -26,7 +26,7 @@ class Rhythm:
 
 
 def rhythm(frequency: Frequency, *, found: tuple[int, ...] = ()) -> Rhythm:
-    """The rhythm of rows at ``frequency``; where the calendar knows no season, the ones ``found`` in rows, ascending."""
+    """The rhythm of rows at ``frequency``; where the calendar knows no season, those ``found``, in rows, ascending."""
     if frequency.kind == "fixed" and frequency.step < DAY:
         day, week = (DAY, WEEK) if frequency.step >= MINUTE else (HOUR, DAY)
         return Rhythm(day, week, max(1, round(day / frequency.step)), frequency.step, frequency.tz)

@@ -61,7 +61,7 @@ def events_frame(found: Sequence[Event]) -> pd.DataFrame:
     return frame.assign(
         open=frame["open"].astype(int),
         deviation_pct=frame["deviation_pct"].astype(float).round(1),
-        p_value=significant(frame["p_value"].astype(float).to_numpy(dtype=np.float64)),
+        p_value=significant(np.array(frame["p_value"].tolist(), dtype=np.float64)),
     )
 
 
@@ -90,13 +90,13 @@ def _fill(
     seen = verdict.judged[at]
     for name, values in (("y", channel.y), ("y_hat", channel.expected), ("lo", channel.lower), ("hi", channel.upper)):
         shown = values[at] if name == "y" else np.where(seen, values[at], np.nan)
-        cells[name][to] = significant(shown, level)
+        cells[name][to] = significant(np.asarray(shown, dtype=np.float64), level)
     for name in ("p_value", "score", "region_score"):
         cells[name][to] = significant(getattr(verdict, name)[at])
     for name in _WORDS:
         cells[name][to] = getattr(verdict, name)[at]
     cells["is_anomaly"][to] = verdict.is_anomaly[at]
-    cells["status"][to] = np.select([verdict.ignored[at], seen], ["ignored", "ok"], verdict.unjudged)
+    cells["status"][to] = np.select([verdict.ignored[at], seen], ["ignored", "ok"], verdict.unjudged[at])
 
 
 def _mark_gaps(

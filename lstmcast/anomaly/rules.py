@@ -1,8 +1,8 @@
-"""Rules: what people who watch sensors look for first, said without a forecast. Each row is judged by the rows before it.
+"""Rules: what people who watch sensors look for first, said without a forecast, of each row by the rows before it.
 
-A stuck sensor forecasts itself perfectly, a gap has no value to be surprised by, and after a step the network soon finds
-the new level normal: none of them is told well by forecast errors. Each rule asks for clearly more than the series has
-ever shown, so that it stays silent where the unusual is usual.
+A stuck sensor forecasts itself perfectly, a gap has no value to be surprised by, and after a step the network soon
+finds the new level normal: none of them is told well by forecast errors. Each rule asks for clearly more than the
+series has ever shown, so that it stays silent where the unusual is usual.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ BEYOND_HIGHEST = 1.5
 BEYOND_WIDEST = 2.0
 WIDER, NARROWER = 3.0, 4.0  # times the usual spread of errors
 _MOST_WINDOW = 120
-_ADOPTED_DAYS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
     usual = y.copy()  # the values, as they would be on the present level
     difference = np.full(len(y), np.nan)
     spread = np.nan
-    highest, sums, onset = 0.0, [0.0, 0.0], [0, 0]
+    highest, sums, peaks, onset = 0.0, [0.0, 0.0], [0.0, 0.0], [0, 0]
     hits = []
     for row in range(day, len(y)):
         earlier = row - lags[lags <= row]
@@ -88,16 +87,17 @@ def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
         unit = float(np.clip(difference[row] / spread, -LARGEST_STEP, LARGEST_STEP)) if spread > 0 else 0.0
         for side, sign in enumerate((1.0, -1.0)):
             sums[side] = max(0.0, sums[side] + sign * unit - DRIFT)
-            if sums[side] == 0.0:
-                onset[side] = row + 1
+            peaks[side] = max(peaks[side], sums[side])
+            if sums[side] == 0.0:  # an excursion that has ended is what the series is used to
+                if row < warm_up or row - (hits[-1].row if hits else -day) > day:
+                    highest = max(highest, peaks[side])
+                onset[side], peaks[side] = row + 1, 0.0
         top = max(sums)
         if row >= warm_up and top > max(SHIFT_EVIDENCE, BEYOND_HIGHEST * highest):
             began = onset[int(np.argmax(sums))]
             hits.append(Hit("level_shift", began, row, row))
             usual[:began] += np.median(difference[began : row + 1])
-            sums, onset = [0.0, 0.0], [row + 1, row + 1]
-        elif row < warm_up or row - (hits[-1].row if hits else -day) > _ADOPTED_DAYS * day:
-            highest = max(highest, top)
+            sums, peaks, onset = [0.0, 0.0], [0.0, 0.0], [row + 1, row + 1]
     return hits
 
 

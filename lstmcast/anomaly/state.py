@@ -32,8 +32,8 @@ _COLUMNS = ("time", "y", "expected", "lower", "upper", "error", "z")
 class State:
     """Everything the next delivery builds on.
 
-    ``fingerprint`` sha256 of the bytes of the last delivery and ``asked`` what was asked of it: with both the same there
-    is nothing to do. ``told`` ids of the events reported so far, ``open_events`` those that could still grow.
+    ``fingerprint`` sha256 of the bytes of the last delivery and ``asked`` what was asked of it: with both the same
+    there is nothing to do. ``told`` ids of the events reported so far, ``open_events`` those that could still grow.
     ``channels`` by name.
     """
 
@@ -98,8 +98,6 @@ def save_state(state: State, folder: Path) -> None:
 
 
 def _state(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> State:
-    import torch
-
     channels = {}
     for number, said in enumerate(facts["channels"]):
         columns = {name: arrays[f"channel.{number}.{name}"] for name in _COLUMNS}

@@ -137,10 +137,8 @@ def _with_pareto(chance: Floats, values: Floats, past: Floats) -> Floats:
     shape = np.clip(0.5 * (1 - mean**2 / variance), *SHAPE_BOUNDS)
     scale = mean * (1 - shape)
     over = np.maximum(values - threshold, 0) / scale
-    if abs(shape) < 1e-3:
-        beyond = np.exp(-over)
-    else:
-        beyond = np.maximum(1 + shape * over, _LEAST_CHANCE) ** (-1 / shape)
+    power = np.maximum(1 + shape * over, _LEAST_CHANCE)
+    beyond = np.exp(-over) if abs(shape) < 1e-3 else power ** (-1 / shape)
     result: Floats = np.where(values > threshold, len(excesses) / len(past) * beyond, chance)
     return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,11 +43,12 @@ def teach(
     low, high = torch.from_numpy(np.maximum(first, 1)[taught]), torch.from_numpy(stop[taught])
     batch = min(_LARGEST_BATCH, _BATCH * math.ceil(math.sqrt(len(taught))))
     generator = torch.Generator().manual_seed(seed)
-    parameters = list(network.parameters())
+    parameters: list[Tensor] = list(network.parameters())
     biases = [p for name, p in network.named_parameters() if name.startswith("stack") and "bias" in name]
     others = [p for p in parameters if not any(p is bias for bias in biases)]
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": biases, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(
-        [{"params": others}, {"params": biases, "weight_decay": 0.0}],
+        groups,
         lr=_RATE,
         betas=(0.9, 0.99),
         weight_decay=_DECAY,
@@ -66,7 +68,7 @@ def teach(
             channel = channels[drawn]
             loss = network.loss(sequences.ask(channel, row), sequences.answers(channel, row), counted)
             optimiser.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
             for group in optimiser.param_groups:
                 group["lr"] = _rate((step + 1) / steps, peak, rise)
@@ -105,7 +107,8 @@ def tell(network: RowForecaster, sequences: Sequences, channel: int, rows: tuple
 
 def _quantiles(network: RowForecaster, sequences: Sequences, channel: Tensor, row: Tensor) -> Tensor:
     asked = sequences.ask(channel, row)
-    return network(asked).double() * asked.scale[..., None].double() + asked.level[..., None].double()
+    told: Tensor = network(asked).double()
+    return told * asked.scale[..., None].double() + asked.level[..., None].double()
 
 
 def lesson_ends(times: Sequence[NDArray[np.int64]], first: int, *, growth: float = 1.3, least: int = 200) -> list[int]:

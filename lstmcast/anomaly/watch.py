@@ -50,7 +50,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is kept of the lessons: how many there were, when the last ended, and the weights (None before the first)."""
+    """What is kept of the lessons: how many there were, when the last ended, and the weights (None before any)."""
 
     lessons: int
     ended: int
@@ -91,22 +91,20 @@ def watch(
     values = [np.concatenate([channel.y, y]) for channel, (_, y) in zip(channels, fresh, strict=True)]
     ends = lesson_ends(times, plan.warm_up)
     units = _units(channels, times, values, ends, rhythm)
-    usable = [m for m, unit in enumerate(units) if unit is not None]
+    usable = [(m, unit) for m, unit in enumerate(units) if unit is not None]
     told = [np.full((len(time), len(BACKS), len(LEVELS)), np.nan) for time in times]
     if usable and ends:
-        taught = _Taught(
-            Sequences([times[m] for m in usable], [values[m] for m in usable], [units[m] for m in usable], rhythm),
-            [times[m] for m in usable],
-            plan,
-        )
-        first = [done[m] for m in usable]
-        memory = taught.forecast([told[m] for m in usable], first, ends, memory, on_progress)
+        chosen = [m for m, _ in usable]
+        theirs = [times[m] for m in chosen]
+        sequences = Sequences(theirs, [values[m] for m in chosen], [unit for _, unit in usable], rhythm)
+        lessons = _Lessons(sequences, theirs, plan)
+        memory = lessons.forecast([told[m] for m in chosen], [done[m] for m in chosen], ends, memory, on_progress)
     return [
         _continued(channel, times[m], values[m], told[m], units[m], done[m]) for m, channel in enumerate(channels)
     ], memory
 
 
-class _Taught:
+class _Lessons:
     """Lessons and forecasts over channels that have a unit."""
 
     def __init__(self, sequences: Sequences, times: Sequence[Times], plan: Plan) -> None:

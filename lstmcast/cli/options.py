@@ -180,8 +180,8 @@ DETECTION = Panel(
         Flag(
             "detection.threshold",
             "--threshold",
-            "Instead of the budget: a score, fdr, ndt, or labels (best on half of --labels).",
-            "SCORE|fdr|ndt|labels",
+            "Instead of the budget: a score, or fdr, ndt, labels (best on half of --labels).",
+            "fdr|ndt|labels",
         ),
         Flag("detection.mode", "--mode", "Judge with hindsight, or as if live.", "offline|online"),
         Flag("detection.direction", "--direction", "Which side counts.", "both|up|down"),
@@ -210,9 +210,10 @@ OPTIONAL_VALUES = {"--fail-on-anomaly": ("info", "warning", "critical")}
 def completed(arguments: list[str]) -> list[str]:
     """``arguments`` with the value of each option that stands alone although it takes one."""
     whole: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for place, word in enumerate(arguments):
         choices = OPTIONAL_VALUES.get(word)
-        whole += [word] if choices is None or following in choices else [word, choices[0]]
+        alone = choices is not None and (place + 1 == len(arguments) or arguments[place + 1] not in choices)
+        whole += [word, choices[0]] if choices is not None and alone else [word]
     return whole
 
 

@@ -16,7 +16,6 @@ from lstmcast.anomaly.events import Event, Severity
 from lstmcast.anomaly.explain import explained, place_of
 from lstmcast.anomaly.feedback import bars
 from lstmcast.anomaly.judge import Case, Circumstances, decide, examine, tell
-from lstmcast.anomaly.labels import best_bar, metrics
 from lstmcast.anomaly.listen import Heard, listen
 from lstmcast.anomaly.rows import events_frame, rows_frame
 from lstmcast.anomaly.selection import first_time, last_time, later_rows, since
@@ -32,7 +31,6 @@ from lstmcast.data.writer import STDOUT, Format, write_table
 from lstmcast.errors import LstmcastError, UsageError
 from lstmcast.fit import device
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
-from lstmcast.report.events_page import check_suffixes, save_events_page
 
 _DAILY = 5  # rows a week from which a budget by the month makes sense
 _TOLD = 5
@@ -73,15 +71,16 @@ class Told:
 
 
 def detect_anomalies(
-    sources: list[str], *, settings: Settings, wishes: Wishes = Wishes(), on_progress: OnProgress = silent
+    sources: list[str], *, settings: Settings, on_progress: OnProgress = silent, **asked: Any
 ) -> Outcome:
     """Score every row of ``sources`` (without any: of the files the model was trained on), flag, and group into events.
 
     Each row is forecast by a network taught on earlier rows, or by a model where one is given and the row is later than
     its training. With a state the rows of this delivery continue those of earlier ones. Exit code 10 if there is an
     event of the level asked for, 11 if the data are stale; with nagios codes 0 to 3, errors included. Raises what
-    reading, loading and teaching raise.
+    reading, loading and teaching raise. ``asked`` are the fields of ``Wishes``.
     """
+    wishes = Wishes(**asked)
     if wishes.exit_codes == "plain":
         return _detect(sources, settings, wishes, on_progress)
     try:
@@ -108,9 +107,7 @@ def _detect(sources: list[str], settings: Settings, wishes: Wishes, on_progress:
     table, found = _reported(told, reading.panel, heard, wishes, kept)
     write_table(table, wishes.output, format=wishes.format)
     write_table(events_frame(found), wishes.events, format=wishes.format)
-    for path in (wishes.plot, wishes.html):
-        if path is not None:
-            save_events_page(table, events_frame(found), reading.panel.schema.clock, path, week=heard.rhythm.week)
+    _draw(table, found, reading.panel, heard, wishes)
     if wishes.state is not None:
         save_state(_remember(reading, heard, told, kept, asked), wishes.state)
     facts = _facts(table, found, wishes, told)
@@ -125,7 +122,10 @@ def _detect(sources: list[str], settings: Settings, wishes: Wishes, on_progress:
 
 
 def _refuse(detection: DetectionSettings, wishes: Wishes) -> None:
-    check_suffixes(plot=wishes.plot, html=wishes.html)
+    if wishes.plot is not None or wishes.html is not None:
+        from lstmcast.report.events_page import check_suffixes  # drawing takes a second to load
+
+        check_suffixes(plot=wishes.plot, html=wishes.html)
     if detection.threshold == "labels" and wishes.labels is None:
         raise UsageError("--threshold labels needs incidents to learn from", remedy="name them: --labels INCIDENTS.csv")
     if wishes.new_only and wishes.state is None:
@@ -183,6 +183,8 @@ def _judged(reading: Reading, heard: Heard, settings: Settings, wishes: Wishes, 
     )
     cases = [examine(name, group, circumstances) for name, group in zip(heard.names, heard.series, strict=True)]
     if detection.threshold == "labels" and wishes.labels is not None:
+        from lstmcast.anomaly.labels import best_bar  # with scikit-learn, another second
+
         bar = best_bar(cases, read_stretches(wishes.labels, clock, flag="--labels"))
         on_progress(Notice(f"threshold {bar:.4g}: the best on the first half of the incidents"))
         flags = decide(cases, circumstances, bar=bar)
@@ -219,6 +221,14 @@ def _reported(
     return since(told.table, found, panel, first_time(panel, since=wishes.since, last=wishes.last))
 
 
+def _draw(table: pd.DataFrame, found: list[Event], panel: Panel, heard: Heard, wishes: Wishes) -> None:
+    for path in (wishes.plot, wishes.html):
+        if path is not None:
+            from lstmcast.report.events_page import save_events_page
+
+            save_events_page(table, events_frame(found), panel.schema.clock, path, week=heard.rhythm.week)
+
+
 def _remember(reading: Reading, heard: Heard, told: Told, kept: State | None, asked: str) -> State:
     events = [event for found in told.events for event in found]
     earlier = kept.told if kept else ()
@@ -236,6 +246,8 @@ def _remember(reading: Reading, heard: Heard, told: Told, kept: State | None, as
 
 
 def _compared(told: Told, clock: Clock, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    from lstmcast.anomaly.labels import metrics
+
     labels = read_stretches(path, clock, flag="--labels")
     raised = [flags.raised for flags in told.flags]
     halved = 0.5 if told.circumstances.settings.threshold == "labels" else 0.0

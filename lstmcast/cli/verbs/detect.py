@@ -80,10 +80,11 @@ def detect_anomalies(
     """Score every row, flag those that are not as expected, and group them into events."""
     call.keep_stdout_for_json(output, events)
     settings = call.settings()
-    from lstmcast.recipes.detect import Wishes
     from lstmcast.recipes.detect import detect_anomalies as recipe
 
-    wishes = Wishes(
+    return recipe(
+        data or [],
+        settings=settings,
         model=call.model_for(model, data),
         output=output,
         events=events,
@@ -101,5 +102,5 @@ def detect_anomalies(
         explain=explain,
         plot=plot,
         html=html,
+        on_progress=call.on_progress,
     )
-    return recipe(data or [], settings=settings, wishes=wishes, on_progress=call.on_progress)
