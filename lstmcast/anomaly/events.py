@@ -123,8 +123,8 @@ def events(
     merge = max(1, round(0.1 * day)) if merge_within is None else merge_within
     total = len(leading)
     raised, active = flags.raised.copy(), flags.active | flags.raised
-    for hit in rules:
-        raised[hit.row] = True
+    for hit in sorted(rules, key=lambda hit: hit.row):
+        raised[hit.row] |= not raised[hit.onset : hit.row].any()  # else an alarm has said so already
         active[hit.onset : hit.last + 1] = True
     of_row = np.full(total, -1, dtype=np.int64)
     found: list[Event] = []

@@ -23,7 +23,8 @@ BEYOND_LONGEST = 2.0  # times the longest run, or gap, so far
 DRIFT = 1.0  # robust spreads that a row may differ before it counts towards a shift
 LARGEST_STEP = 3.0
 SHIFT_EVIDENCE = 24.0
-BEYOND_HIGHEST = 1.5
+SHIFT_DAYS = 0.5  # of evidence, at least: a quarter of a day at the largest step
+BEYOND_HIGHEST = 2.0
 BEYOND_WIDEST = 2.0
 WIDER, NARROWER = 3.0, 4.0  # times the usual spread of errors
 _MOST_WINDOW = 120
@@ -77,6 +78,7 @@ def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
     usual = y.copy()  # the values, as they would be on the present level
     difference = np.full(len(y), np.nan)
     spread = np.nan
+    needed = max(SHIFT_EVIDENCE, day * SHIFT_DAYS)
     highest, sums, peaks, onset = 0.0, [0.0, 0.0], [0.0, 0.0], [0, 0]
     hits = []
     for row in range(day, len(y)):
@@ -89,11 +91,12 @@ def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
             sums[side] = max(0.0, sums[side] + sign * unit - DRIFT)
             peaks[side] = max(peaks[side], sums[side])
             if sums[side] == 0.0:  # an excursion that has ended is what the series is used to
-                if row < warm_up or row - (hits[-1].row if hits else -day) > day:
-                    highest = max(highest, peaks[side])
+                highest = max(highest, peaks[side])
                 onset[side], peaks[side] = row + 1, 0.0
         top = max(sums)
-        if row >= warm_up and top > max(SHIFT_EVIDENCE, BEYOND_HIGHEST * highest):
+        if hits and row - hits[-1].row <= day:  # the rows of this day still look back at the old level
+            sums, peaks, onset = [0.0, 0.0], [0.0, 0.0], [row + 1, row + 1]
+        elif row >= warm_up and top > max(needed, BEYOND_HIGHEST * highest):
             began = onset[int(np.argmax(sums))]
             hits.append(Hit("level_shift", began, row, row))
             usual[:began] += np.median(difference[began : row + 1])
