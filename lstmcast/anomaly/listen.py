@@ -72,8 +72,9 @@ def listen(
         network = trained.forecaster.to(device.choose(settings.training.device))
         told = forecast_by(network, panel, fresh_to_model, on_progress=on_progress)
         channels = judged_by(channels, _by_channel(told, panel, channels, merged), alone=fitting == "never")
-    if not any(np.isfinite(channel.error).any() for channel in channels) and settings.detection.mode == "offline":
-        longest = max(len(channel.time) for channel in channels)
+    longest = max(len(channel.time) for channel in channels)
+    judged = any(np.isfinite(channel.error).any() for channel in channels)
+    if settings.detection.mode == "offline" and (not judged or (fresh_to_model is None and longest <= plan.warm_up)):
         raise TooShortError(
             f"the longest series has {longest} rows; more than the {plan.warm_up} of the warm-up are needed",
             remedy="give more history, or judge by a model trained on more of it: -m MODEL",
