@@ -80,7 +80,7 @@ def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
     spread = np.nan
     needed = max(SHIFT_EVIDENCE, day * SHIFT_DAYS)
     highest, sums, peaks, onset = 0.0, [0.0, 0.0], [0.0, 0.0], [0, 0]
-    hits = []
+    hits: list[Hit] = []
     for row in range(day, len(y)):
         earlier = row - lags[lags <= row]
         difference[row] = y[row] - np.median(usual[earlier])
