@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from lstmcast.cli.console import Console, Manners
 from lstmcast.cli.failures import Terminated, failure
-from lstmcast.cli.options import GENERAL, VERSION
+from lstmcast.cli.options import GENERAL, VERSION, completed
 from lstmcast.cli.verb import declare
 from lstmcast.cli.verbs.backtest import backtest
 from lstmcast.cli.verbs.check import check
@@ -50,6 +50,7 @@ Exit codes:
     6  partial: written, but some series failed or fell back
     7  memory, device, disk or permissions
    10  an anomaly, with --fail-on-anomaly
+   11  old data, with --fail-on-stale
    12  too little history in every series
    70  a fault of lstmcast; a crash report is written
   130  interrupted (143: terminated)"""
@@ -58,6 +59,10 @@ _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 class Verb(TyperCommand):
     """A command whose help is plain text in panels: it costs no start-up time and survives pipes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        rest: list[str] = super().parse_args(ctx, completed(args))
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[Any]] = {"Arguments": [], "Options": []}
