@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 

@@ -21,7 +21,9 @@ from lstmcast.cli.verbs.check import check
 from lstmcast.cli.verbs.detect import detect_anomalies
 from lstmcast.cli.verbs.doctor import doctor
 from lstmcast.cli.verbs.evaluate import evaluate
+from lstmcast.cli.verbs.history import history
 from lstmcast.cli.verbs.listing import list_members
+from lstmcast.cli.verbs.model import model
 from lstmcast.cli.verbs.plot import plot
 from lstmcast.cli.verbs.predict import predict
 from lstmcast.cli.verbs.run import run as run_job
@@ -37,6 +39,8 @@ VERBS = {
     "evaluate": (evaluate, "Score an old forecast against what came true."),
     "check": (check, "Read and validate data; trains nothing."),
     "run": (run_job, "Carry out a scheduled job once."),
+    "history": (history, "How good a job's forecasts turned out."),
+    "model": (model, "Show, verify or upgrade a model folder."),
     "plot": (plot, "Draw a forecast or anomalies file."),
     "list": (list_members, "The cells, losses and other choices."),
     "doctor": (doctor, "Versions, devices and a self-test."),

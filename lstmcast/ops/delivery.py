@@ -76,38 +76,40 @@ def require_at_rest(sources: list[str], seen: Delivery) -> None:
         raise BusyError(f"{changed[0]} changed while it was read: it is still being written", remedy=_LATER)
 
 
-def cursor(delivery: Delivery, reading: Reading, *, rows: int, new_rows: int) -> dict[str, Any] | None:
-    """What must be noted tonight so that tomorrow the tail alone can be read; None where that is not possible.
+def cursor(delivery: Delivery, reading: Reading, *, rows: int) -> dict[str, Any] | None:
+    """What must be noted tonight to tell tomorrow what is new; None unless the input is one plain file.
 
-    ``rows`` of each series must lie in the tail. It takes one plain file, one line a row, in order of time.
+    ``offset`` is where its tail begins, in which every series has at least ``rows`` rows; None where the tail alone
+    would not do: it takes one line a row, in order of time, and a file much longer than its tail.
     """
-    schema = reading.panel.schema
-    if len(delivery.stamps) != 1 or schema.dialect.encoding not in _PLAIN or not schema.time_col:
+    if len(delivery.stamps) != 1:
         return None
     path, size, _ = delivery.stamps[0]
     data = Path(path).read_bytes()
-    if data.startswith(GZIP_MAGIC) or len(data) != size:
+    if data.startswith(GZIP_MAGIC) or hashlib.sha256(data).hexdigest() != delivery.fingerprint:
         return None
+    noted = {"path": path, "size": size, "sha256": delivery.fingerprint, "whole_lines": data.endswith(b"\n")}
+    return noted | (_tail_of(data, reading, rows) or {"offset": None})
+
+
+def _tail_of(data: bytes, reading: Reading, rows: int) -> dict[str, Any] | None:
+    schema = reading.panel.schema
     ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
     lines = len(ends) + (len(data) > (int(ends[-1]) if len(ends) else 0))
     head = lines - reading.rows
-    first = _first_row_of_tail(reading, rows)
-    if first is None or head < 0 or head > len(ends) or hashlib.sha256(data).hexdigest() != delivery.fingerprint:
+    # blank lines, comments, footers, line ends in quotes: lines are not rows there
+    if head != schema.dialect.skip_rows + schema.dialect.header or schema.dialect.encoding not in _PLAIN:
         return None
-    if head != schema.dialect.skip_rows + schema.dialect.header:
-        return None  # blank lines, comments, footers, quoted line ends: lines are not rows
+    first = _first_row_of_tail(reading, rows) if schema.time_col and head <= len(ends) else None
+    if first is None:
+        return None
     last = np.full(len(reading.input_ids), np.iinfo(np.int64).min)
     np.maximum.at(last, reading.input_series, reading.input_time)
     return {
-        "path": path,
-        "size": size,
-        "sha256": delivery.fingerprint,
-        "whole_lines": data.endswith(b"\n"),
         "header": int(ends[head - 1]) if head else 0,
         "offset": int(ends[head + first - 1]) if head + first else 0,
         "tail_rows": reading.rows - first,
         "last": dict(zip(reading.input_ids, last.tolist(), strict=True)),
-        "new_rows": new_rows,
     }
 
 
@@ -145,7 +147,6 @@ def advanced(noted: Mapping[str, Any], delivery: Delivery, tail: Reading) -> dic
         "whole_lines": _ends_a_line(path),
         "tail_rows": tail.rows,
         "last": ends,
-        "new_rows": noted["new_rows"] + tail.rows - noted["tail_rows"],
     }
 
 

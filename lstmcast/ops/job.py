@@ -223,7 +223,7 @@ def _sentence(fault: Any, path: Path) -> str:
     place = [str(part) for part in fault["loc"]]
     key = ".".join(place)
     if fault["type"] == "extra_forbidden":
-        parts = {"retrain": RetrainPolicy, "predict": PredictPart, "detect": DetectPart}
+        parts: dict[str, type[Frozen]] = {"retrain": RetrainPolicy, "predict": PredictPart, "detect": DetectPart}
         known = list(parts[place[0]].model_fields) if len(place) > 1 else [*JobFile.model_fields, *_SECTIONS]
         return f"{path.name}: unknown key {key!r}; {nearest(place[-1], known)}"
     if fault["type"] == "missing":

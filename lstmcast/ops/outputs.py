@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +16,7 @@ from lstmcast.data.styles import is_zoned
 from lstmcast.forecast.backtest import target_names
 from lstmcast.forecast.intervals import significant
 
-_TEXT = {name: str for name in ("unique_id", "target", "ds", "cutoff", "status")}
+_TEXT = dict.fromkeys(("unique_id", "target", "ds", "cutoff", "status"), str)
 _REASONS = {
     "ok": "",
     "padded": "shorter than the context",
@@ -91,10 +89,5 @@ def age(times: NDArray[np.int64], clock: Clock, now: dt.datetime) -> NDArray[np.
         return None
     utc = clock.tz is not None or clock.epoch_unit in {"s", "ms", "us", "ns"} or any(map(is_zoned, clock.formats))
     reference = now.astimezone(dt.UTC) if utc else now
-    seconds = (reference.replace(tzinfo=None) - dt.datetime(1970, 1, 1)).total_seconds()  # noqa: DTZ001
+    seconds = (reference.replace(tzinfo=None) - dt.datetime(1970, 1, 1)).total_seconds()
     return seconds - times / 1e9
-
-
-def digests(staged: Mapping[Path, Path]) -> dict[str, str]:
-    """sha256 of each staged file under the name it will have: readers of the status can tell a whole set of outputs."""
-    return {str(path): hashlib.sha256(source.read_bytes()).hexdigest() for path, source in staged.items()}

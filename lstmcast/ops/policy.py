@@ -18,6 +18,7 @@ from lstmcast.data.panel import Panel
 from lstmcast.forecast.backtest import actuals
 from lstmcast.forecast.predict import quantiles_at
 from lstmcast.ops.job import RetrainPolicy
+from lstmcast.ops.scoring import coverage, skill_of
 
 LATELY_ROWS = 20_000  # scores that say how good the forecasts were lately
 _ENOUGH = 10  # scores without which they say nothing
@@ -60,18 +61,7 @@ def health(model: Model, scored: pd.DataFrame, *, since: int | None) -> Health:
     skill = model.summary.get("verdict", {}).get("skill")
     if len(mine) < _ENOUGH:
         return Health(skill, None, {}, len(mine))
-    # each series and target counts alike, whatever its units
-    groups = mine.assign(error=mine["error"].abs(), baseline_error=mine["baseline_error"].abs())
-    means = groups.groupby(["unique_id", "target"])[["error", "baseline_error"]].mean()
-    means = means[means["baseline_error"] > 0]
-    ratio = float((means["error"] / means["baseline_error"]).mean()) if len(means) else None
-    return Health(skill, None if ratio is None else 1 - ratio, coverage(mine), len(mine))
-
-
-def coverage(scored: pd.DataFrame) -> dict[str, float]:
-    """Share of actuals inside each interval, by level."""
-    held = pd.DataFrame(scored["covered"].tolist(), dtype=float) if len(scored) else pd.DataFrame()
-    return {str(level): float(share) for level, share in held.mean().items()}
+    return Health(skill, skill_of(mine), coverage(mine), len(mine))
 
 
 def due(

@@ -75,7 +75,8 @@ def observed(panel: Panel, *, first: int, last: int) -> pd.DataFrame:
         level = panel.shift[series, column]
         y = significant(panel.values[rows, column].astype(np.float64) + level, level)
         parts.append(pd.DataFrame({"unique_id": ids, "target": name, "ds": times, "y": y})[seen])
-    return pd.concat(parts, ignore_index=True)
+    together: pd.DataFrame = pd.concat(parts, ignore_index=True)
+    return together
 
 
 def baseline(panel: Panel, *, horizon: int, season: int) -> NDArray[np.float64]:
@@ -124,6 +125,21 @@ def forecast_rows(
         }
         for unique_id, place, origin, time, origin_text, text, number, value, ends, naive_value, status in records
     ]
+
+
+def skill_of(scored: pd.DataFrame) -> float | None:
+    """1 − error / error of seasonal naive; every series and target counts alike, whatever its units. None: unknown."""
+    both = scored[scored["error"].notna() & scored["baseline_error"].notna()]
+    sizes = both.assign(error=both["error"].abs(), baseline_error=both["baseline_error"].abs())
+    means = sizes.groupby(["unique_id", "target"])[["error", "baseline_error"]].mean()
+    means = means[means["baseline_error"] > 0]
+    return 1 - float((means["error"] / means["baseline_error"]).mean()) if len(means) else None
+
+
+def coverage(scored: pd.DataFrame) -> dict[str, float]:
+    """Share of actuals inside each interval, by level."""
+    held = pd.DataFrame(scored["covered"].tolist(), dtype=float) if len(scored) else pd.DataFrame()
+    return {str(level): float(share) for level, share in held.mean().items()}
 
 
 def adapted(levels: tuple[float, ...], scored: pd.DataFrame) -> dict[float, float]:

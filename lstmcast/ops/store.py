@@ -117,7 +117,7 @@ class Store:
     def to_score(self, job: str, *, first: int, last: int, again: bool) -> pd.DataFrame:
         """Forecasts for times ``first`` .. ``last`` that have no score; with ``again`` also those that have.
 
-        The columns of ``forecasts``, ``y`` where an actual was noted before, and ``scored`` from 1 where there is a score.
+        The columns of ``forecasts``, ``y`` where an actual was noted before, and ``scored``, null without a score.
         """
         f, a, s = forecasts.c, actuals.c, scores.c
         true = [f[key] == a[key] for key in ("job", "unique_id", "target", "ds")]

@@ -21,7 +21,7 @@ def run(
     accept_older: Annotated[
         bool, typer.Option("--accept-older", help="Take input that ends before the last run's.")
     ] = False,
-    fail_on_anomaly: Annotated[bool, typer.Option("--fail-on-anomaly", help="Exit 10 on an event not told yet.")] = False,
+    fail_on_anomaly: Annotated[bool, typer.Option("--fail-on-anomaly", help="Exit 10 on a new event.")] = False,
     fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="Exit 1 if the skill has dropped.")] = False,
     print_schedule: Annotated[
         bool, typer.Option("--print-schedule", help="Print the crontab line and the systemd units; run nothing.")
