@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +29,12 @@ RUN = {
 }
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'lstmcast.db'}"
-        return
-    try:
-        address: str = request.getfixturevalue("postgres_url")
-    except pytest.FixtureLookupError:
-        pytest.skip("no PostgreSQL server is reachable")
-    yield address
-    engine = sa.create_engine(address)
-    store._tables.drop_all(engine)
-    engine.dispose()
+        return f"sqlite:///{tmp_path / 'lstmcast.db'}"
+    address: str = request.getfixturevalue("postgres_url")
+    return address
 
 
 def forecast(step: int, *, cutoff: int = 10, y_hat: float = 1.0, job: str = "sales") -> dict[str, Any]:
@@ -135,7 +127,7 @@ def test_an_older_store_is_brought_up_to_date_and_keeps_its_rows(url: str, monke
     for _ in range(2):  # the second time there is nothing left to do
         with opened(url) as base:
             assert len(base.list_runs("sales")) == 1
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(store.address(url))
     assert "host" in {column["name"] for column in sa.inspect(engine).get_columns("runs")}
     engine.dispose()
 

@@ -114,7 +114,7 @@ class Job:
 
     @property
     def sources(self) -> list[str]:
-        return [source if "://" in source else str(self.place(Path(source))) for source in self.file.input]
+        return [self._beside(s) if "://" in s else str(self.place(Path(s))) for s in self.file.input]
 
     @property
     def model(self) -> Path:
@@ -143,9 +143,13 @@ class Job:
 
     @property
     def store(self) -> str:
-        """The database URL; a relative SQLite file stands beside the job file."""
-        name = self.file.store.removeprefix("sqlite:///")
-        return f"sqlite:///{self.place(Path(name))}" if name != self.file.store and name else self.file.store
+        """The database URL."""
+        return self._beside(self.file.store)
+
+    def _beside(self, url: str) -> str:
+        """A database URL; a relative SQLite file stands beside the job file."""
+        name = url.removeprefix("sqlite:///")
+        return f"sqlite:///{self.place(Path(name))}" if name != url and name else url
 
     def outputs(self) -> dict[str, Path]:
         """Every file the job publishes, by what it is; the status file comes last."""

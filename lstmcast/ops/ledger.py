@@ -43,6 +43,11 @@ class Ledger:
         with self._store.transaction() as writing:
             writing.amend(self.run, {"trained_at": self._now, "training": {"newest_time": until}})
 
+    def drop(self) -> None:
+        """Take the run out again: there was nothing to do."""
+        with self._store.transaction() as writing:
+            writing.withdraw(self.run)
+
     def fail(self, error: LstmcastError) -> None:
         """Close the run that ended in ``error``."""
         with self._store.transaction() as writing:

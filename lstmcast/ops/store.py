@@ -166,6 +166,10 @@ class Writing:
         """Change what was noted of a run."""
         self._connection.execute(sa.update(runs).where(runs.c.run == run).values(**row))
 
+    def withdraw(self, run: int) -> None:
+        """Take a run out that has written nothing."""
+        self._connection.execute(sa.delete(runs).where(runs.c.run == run))
+
     def upsert(self, table: sa.Table, rows: Sequence[Row]) -> None:
         """Write rows; one of the same key is replaced."""
         dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
@@ -184,15 +188,15 @@ def opened(url: str) -> Iterator[Store]:
     reached or written, ``ModelError`` for a store of a later version. A password is never shown.
     """
     try:
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(address(url))
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise UsageError(
             f"the store is not a database URL that can be used here: {type(error).__name__}",
-            remedy="write sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/NAME with the extra [postgres]",
+            remedy="write sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/NAME with the extra [postgres]",
         ) from error
     if engine.dialect.name not in {"sqlite", "postgresql"}:
         raise UsageError(
-            f"a store in {engine.dialect.name} is not supported", remedy="use sqlite:///FILE or postgresql+psycopg://…"
+            f"a store in {engine.dialect.name} is not supported", remedy="use sqlite:///FILE or postgresql://…"
         )
     try:
         with _sentences(engine.url), engine.begin() as connection:
@@ -200,6 +204,13 @@ def opened(url: str) -> Iterator[Store]:
         yield Store(engine)
     finally:
         engine.dispose()
+
+
+def address(url: str) -> sa.URL:
+    """``url`` with the driver named where it leaves the choice open. Raises ``ArgumentError`` if it is none."""
+    parsed = sa.make_url(url)
+    plain = parsed.drivername in {"postgres", "postgresql"}
+    return parsed.set(drivername="postgresql+psycopg") if plain else parsed
 
 
 def _bring_up_to_date(connection: sa.Connection) -> None:

@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -148,6 +148,11 @@ class _Night:
                 work=work,
                 on_progress=self.on_progress,
             )
+            if not delivered.fingerprint:  # a database tells what it holds only when it is read
+                delivered = replace(delivered, fingerprint=intake.reading.fingerprint)
+                if last and self.is_unchanged(last, delivered):
+                    ledger.drop()
+                    return self.nothing_new(last)
             self.look_back(ledger, intake, last)
             scored = self.store.scored(job.name)
             model, new_rows = self.renew(model, scored, intake, attempt, ledger)
