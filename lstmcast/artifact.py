@@ -1,6 +1,7 @@
 """The model directory: everything a forecast needs, verified, and nothing that can execute.
 
-    manifest.json         versions, Schema, resolved settings, architecture, training summary, sha256 of the others
+    manifest.json         versions, Schema, resolved settings, architecture, training summary, sha256 of the others, and
+                          a seal: its own
     weights.safetensors   the network
     calibration.json      what held-out windows taught about its errors
     metrics.csv           held-out metrics, tidy
@@ -100,6 +101,8 @@ def save(
             "sha256": {name: _sha256(folder / name) for name in _HASHED},
         }
         write_json(manifest, folder / MANIFEST)
+        written = json.loads((folder / MANIFEST).read_bytes())
+        write_json(written | {"seal": seal(written)}, folder / MANIFEST)
         loaded = load(folder)
         verify(loaded)
     return loaded
@@ -127,19 +130,21 @@ def load(path: Path) -> Model:
     manifest = _manifest(path)
     _verify_hashes(path, manifest)
     try:
-        architecture = _architecture(manifest["architecture"])
+        settings = Settings.model_validate(manifest["settings"])
+        architecture = _architecture(manifest["architecture"], settings)
+        calibration = _calibration(path)
         forecaster = Forecaster(architecture, generator=torch.Generator().manual_seed(0))
         forecaster.load_state_dict(load_file(path / WEIGHTS))
         model = Model(
             schema=Schema.model_validate(manifest["schema"]),
-            settings=Settings.model_validate(manifest["settings"]),
+            settings=settings,
             architecture=architecture,
             forecaster=forecaster.eval(),
             sources=tuple(manifest["sources"]),
             fingerprint=manifest["fingerprint"],
             trained_until=manifest["trained_until"],
             summary=manifest["summary"],
-            calibration=json.loads((path / CALIBRATION).read_bytes()),
+            calibration=calibration,
             identity=_sha256(path / MANIFEST),
         )
     except (KeyError, TypeError, ValueError, RuntimeError, ValidationError, SafetensorError, LstmcastError) as error:
@@ -179,14 +184,24 @@ def _manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_bytes())
         version = int(manifest["format_version"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(f"{file} is not a model manifest", remedy="train the model again") from error
     if version > FORMAT_VERSION:
         raise ModelError(
             f"the model in {path} has format {version}; this lstmcast {__version__} reads up to {FORMAT_VERSION}",
             remedy="upgrade lstmcast, or train the model again with this version",
         )
+    if manifest.pop("seal", None) != seal(manifest):
+        raise ModelError(
+            f"{file} is not as it was saved: its seal does not fit",
+            remedy="restore it from a backup, or train the model again",
+        )
     return dict(manifest)
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """sha256 of what the manifest says, without the seal: it tells damage, not malice."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _verify_hashes(path: Path, manifest: Mapping[str, Any]) -> None:
@@ -203,12 +218,22 @@ def _verify_hashes(path: Path, manifest: Mapping[str, Any]) -> None:
             )
 
 
-def _architecture(values: Mapping[str, Any]) -> Architecture:
+def _architecture(values: Mapping[str, Any], settings: Settings) -> Architecture:
     known = {field.name for field in fields(Architecture)}
     if unknown := set(values) - known:
         raise ValueError(f"unknown architecture keys: {', '.join(sorted(unknown))}")
+    for name in ("hidden", "layers"):  # the settings are bounded: no manifest asks for a network without end
+        if values[name] != getattr(settings.network, name):
+            raise ValueError(f"{name} is {values[name]} in the architecture, but not in the settings")
     plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return Architecture(**plain)
+
+
+def _calibration(path: Path) -> dict[str, Any]:
+    calibration: dict[str, Any] = json.loads((path / CALIBRATION).read_bytes())
+    if not np.isfinite(np.asarray(calibration["width_factors"], dtype=np.float64)).all():
+        raise ValueError(f"{CALIBRATION} holds factors that are not finite")
+    return calibration
 
 
 def _sha256(path: Path) -> str:

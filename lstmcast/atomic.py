@@ -11,12 +11,15 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from lstmcast.errors import ResourceError
+
+_LONG_DEAD = 2 * 86_400  # no write takes as long
 
 
 @contextmanager
@@ -29,6 +32,7 @@ def replace_file(path: Path, *, mode: str = "w") -> Iterator[IO[Any]]:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path, seconds=_LONG_DEAD)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
         try:
@@ -56,6 +60,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
     with _resources(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _recover(path)
+        sweep(path, seconds=_LONG_DEAD)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         aside = _aside(path)
         try:
@@ -109,19 +114,21 @@ def finish_together(journal: Path) -> bool:
     return True
 
 
-def sweep(path: Path) -> int:
+def sweep(path: Path, *, seconds: float = 0) -> int:
     """Remove what writers of ``path`` that were killed left beside it; the number of things removed.
 
-    Only for the holder of a lock: a living writer would lose its work.
+    Only for the holder of a lock: a living writer would lose its work. Others sweep what is many ``seconds`` old.
     """
+    newest = time.time() - seconds
     litter = re.compile(rf"\.{re.escape(path.name)}\.[A-Za-z0-9_]{{8}}\.tmp")
     found = [place for place in path.parent.iterdir() if litter.fullmatch(place.name)] if path.parent.is_dir() else []
-    for place in found:
+    dead = [place for place in found if not seconds or place.stat().st_mtime < newest]
+    for place in dead:
         if place.is_dir():
             shutil.rmtree(place)
         else:
             place.unlink()
-    return len(found)
+    return len(dead)
 
 
 def _ready_sibling(path: Path, source: Path) -> Path:

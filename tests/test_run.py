@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from lstmcast.artifact import seal
 from lstmcast.cli.app import run as command
 from lstmcast.errors import BusyError, DataError, UsageError
 from lstmcast.ops import delivery
@@ -288,7 +289,8 @@ def test_a_drop_of_skill_is_drift(folder: Path) -> None:
     manifest = folder / "models" / "sales" / "manifest.json"
     facts = json.loads(manifest.read_text())
     facts["summary"]["verdict"]["skill"] = 0.99
-    manifest.write_text(json.dumps(facts))
+    del facts["seal"]
+    manifest.write_text(json.dumps({**facts, "seal": seal(facts)}))
     deliver(folder, FIRST + DAY)
     outcome = run(folder / "sales.yaml", fail_on_drift=True)
     assert (outcome.code, outcome.facts["drift"]) == (1, True)

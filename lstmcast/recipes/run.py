@@ -46,7 +46,7 @@ from lstmcast.recipes.plot import plot
 from lstmcast.recipes.predict import predict
 from lstmcast.recipes.train import train
 
-_HALVINGS = 3
+_HALVINGS = 6
 
 
 @dataclass(frozen=True, slots=True)
