@@ -168,8 +168,8 @@ def _stamps(sources: list[str]) -> tuple[tuple[str, int, int], ...]:
     for source in sources:
         if "://" not in source:
             there = [source] if Path(source).exists() else sorted(glob.glob(source, recursive=True))  # noqa: PTH207
-            for path in map(Path, there):
-                paths += sorted(map(str, filter(Path.is_file, path.rglob("*")))) if path.is_dir() else [str(path)]
+            for place in map(Path, there):
+                paths += sorted(map(str, filter(Path.is_file, place.rglob("*")))) if place.is_dir() else [str(place)]
     found = []
     for path in dict.fromkeys(paths):
         stat = Path(path).stat()
