@@ -22,7 +22,8 @@ from lstmcast.ops import delivery
 from lstmcast.ops.lock import held
 from lstmcast.outcome import Notice, Outcome, Report
 from lstmcast.recipes import run as recipe
-from lstmcast.recipes.history import history
+from lstmcast.recipes.history import history as recipe_of_history
+from lstmcast.recipes.listing import choices
 from lstmcast.recipes.run import run
 
 JOB = {
@@ -82,6 +83,10 @@ def rows_of(folder: Path, table: str) -> list[tuple[Any, ...]]:
 
 def outputs(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((folder / "out").iterdir())}
+
+
+def history(job: Path, **wishes: Any) -> Outcome:
+    return recipe_of_history(job, choices=choices(), **wishes)
 
 
 def notices(job: Path, **wishes: Any) -> tuple[Outcome, list[Notice]]:
@@ -354,6 +359,29 @@ def test_two_jobs_live_side_by_side_but_not_in_one_status_file(folder: Path) -> 
     assert run(write_job(folder, name="short", status="out/short.json", **beside)).code == 0
     assert history(folder / "short.yaml").facts["runs"] == 2  # the refused one too
     assert run(folder / "sales.yaml").code == 0
+
+
+def test_history_tells_every_night_and_draws_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for night in range(1, 4):
+        deliver(folder, FIRST + night * DAY)
+        run(folder / "sales.yaml")
+    chart = folder / "accuracy.html"
+    assert command(["history", str(folder / "sales.yaml"), "-o", str(chart), "--nights", "2"]) == 0
+    shown = capsys.readouterr()
+    names, *rows = [line.split("\t") for line in shown.out.splitlines()]
+    assert names == ["cutoff", "scored", "mae", "baseline_mae", "skill", "coverage-80", "coverage-95"]
+    assert [row[:2] for row in rows] == [["2024-03-16 23:00:00", "24"], ["2024-03-17 23:00:00", "24"]]
+    assert "4 runs, 1 trainings" in shown.err
+    assert any(line.startswith("skill    ") and len(line) == 11 for line in shown.err.splitlines())
+    assert "Accuracy of sales" in chart.read_text()
+    one = history(folder / "sales.yaml", series=("north",)).facts["nights"]
+    assert [night["scored"] for night in one] == [12, 12, 12]
+    with pytest.raises(UsageError, match="no forecast of a series 'east'"):
+        history(folder / "sales.yaml", series=("east",))
+
+
+def test_history_before_the_first_actual_says_so(first_night: Path) -> None:
+    assert "no forecast has met its actuals yet" in history(first_night / "sales.yaml").lines[0]
 
 
 def test_the_log_has_one_json_document_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

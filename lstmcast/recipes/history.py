@@ -7,27 +7,33 @@ from typing import Any
 
 import pandas as pd
 
+from lstmcast.config import Choices
 from lstmcast.errors import UsageError
 from lstmcast.ops import store
 from lstmcast.ops.job import read_job
 from lstmcast.ops.scoring import coverage, skill_of
 from lstmcast.outcome import Outcome, Table
-from lstmcast.recipes.listing import choices
 from lstmcast.report.accuracy import accuracy_chart, spark
 from lstmcast.report.charts import check_suffix, save_chart
 
 
 def history(
-    path: Path, *, output: Path | None = None, nights: int | None = None, series: tuple[str, ...] = ()
+    path: Path,
+    *,
+    choices: Choices,
+    output: Path | None = None,
+    nights: int | None = None,
+    series: tuple[str, ...] = (),
 ) -> Outcome:
     """The accuracy of the job in ``path`` over its last ``nights``, from its store; ``output`` receives a chart.
 
-    A night is one cutoff: errors are the means over its forecast rows whose actuals have arrived. Raises ``UsageError``
+    ``choices`` are the family names a job file may use. A night is one cutoff: errors are the means over its forecast
+    rows whose actuals have arrived. Raises ``UsageError``
     for a series the store does not know, and what opening the store raises.
     """
     if output is not None:
         check_suffix(output)
-    job = read_job(path, choices=choices())
+    job = read_job(path, choices=choices)
     with store.opened(job.store) as opened:
         runs = opened.list_runs(job.name)
         scored = opened.scored(job.name)

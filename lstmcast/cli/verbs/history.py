@@ -22,5 +22,6 @@ def history(
 ) -> Outcome:
     """How good the forecasts of a job turned out: error, skill and coverage of every night."""
     from lstmcast.recipes.history import history as recipe
+    from lstmcast.recipes.listing import choices
 
-    return recipe(job, output=output, nights=nights, series=tuple(series or ()))
+    return recipe(job, choices=choices(), output=output, nights=nights, series=tuple(series or ()))
