@@ -90,6 +90,18 @@ def test_a_forecast_waits_for_its_score_until_it_has_one(url: str) -> None:
         assert known[["y", "y_hat", "error"]].to_numpy().tolist() == [[1.5, 1.0, -0.5]]
 
 
+def test_scores_of_the_last_cutoffs_alone_can_be_asked_for(url: str) -> None:
+    rows = [forecast(1, cutoff=cutoff) for cutoff in range(5)]
+    with opened(url) as base:
+        with base.transaction() as writing:
+            writing.upsert(store.forecasts, rows)
+            for actual, scored in (score(row, 1.0) for row in rows):
+                writing.upsert(store.actuals, [actual])
+                writing.upsert(store.scores, [scored])
+        assert base.scored("sales")["cutoff"].tolist() == [0, 1, 2, 3, 4]
+        assert base.scored("sales", cutoffs=2)["cutoff"].tolist() == [3, 4]
+
+
 def test_a_failed_transaction_leaves_nothing(url: str) -> None:
     def fail(base: store.Store) -> None:
         with base.transaction() as writing:
@@ -194,11 +206,11 @@ def test_adapted_levels_stay_within_bounds_and_in_order() -> None:
 
 def test_adapted_levels_win_back_the_coverage_of_an_interval_that_is_too_narrow() -> None:
     share, nights = 0.5, []  # the interval asked for at 80 % holds half of the time; wider ones hold in proportion
-    for night in range(200):
+    for night in range(80):
         level = adapted((80.0,), pd.concat(nights) if nights else scores_of(0, held=1))[80.0]
         held = round(10 * min(1.0, share + (level - 80) / 18 * 0.5)) / 10
         nights.append(scores_of(1, held=held).assign(cutoff=night))
-    lately = coverage(pd.concat(nights[-50:]))["80"]
+    lately = coverage(pd.concat(nights[-30:]))["80"]
     assert abs(lately - 0.8) < 0.06
 
 

@@ -20,7 +20,7 @@ from lstmcast.forecast.predict import quantiles_at
 from lstmcast.ops.job import RetrainPolicy
 from lstmcast.ops.scoring import coverage, skill_of
 
-LATELY_ROWS = 20_000  # scores that say how good the forecasts were lately
+LATELY = 60  # cutoffs whose scores say how good the forecasts were lately
 _ENOUGH = 10  # scores without which they say nothing
 _STAMP = "%Y-%m-%dT%H-%M-%SZ"
 
@@ -57,7 +57,7 @@ class Health:
 def health(model: Model, scored: pd.DataFrame, *, since: int | None) -> Health:
     """The health of ``model`` from the scores of its job; only cutoffs at or after ``since`` are its own."""
     mine = scored if since is None else scored[scored["cutoff"] >= since]
-    mine = mine[mine["error"].notna() & mine["baseline_error"].notna()].tail(LATELY_ROWS)
+    mine = mine[mine["error"].notna() & mine["baseline_error"].notna()]
     skill = model.summary.get("verdict", {}).get("skill")
     if len(mine) < _ENOUGH:
         return Health(skill, None, {}, len(mine))

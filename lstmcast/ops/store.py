@@ -129,16 +129,21 @@ class Store:
             wanted = wanted.where(s.step.is_(None))
         return pd.DataFrame(self._rows(wanted), columns=[column.name for column in wanted.selected_columns])
 
-    def scored(self, job: str) -> pd.DataFrame:
-        """The scores of ``job`` with ``y``, ``y_hat`` and the texts of their times, in order of cutoff and step."""
+    def scored(self, job: str, *, cutoffs: int | None = None) -> pd.DataFrame:
+        """The scores of ``job`` with ``y``, ``y_hat`` and the texts of their times, in order of cutoff and step.
+
+        With ``cutoffs`` only those of so many last ones: what a night costs must not grow with the years.
+        """
         f, s, a = forecasts.c, scores.c, actuals.c
         same = [f[key] == s[key] for key in ("job", "unique_id", "target", "cutoff", "ds")]
         true = [a[key] == s[key] for key in ("job", "unique_id", "target", "ds")]
+        lately = sa.select(s.cutoff).where(s.job == job).distinct().order_by(s.cutoff.desc()).limit(cutoffs).subquery()
+        late = [] if cutoffs is None else [s.cutoff >= sa.select(sa.func.min(lately.c.cutoff)).scalar_subquery()]
         joined = scores.join(forecasts, sa.and_(*same)).join(actuals, sa.and_(*true))
         wanted = (
             sa.select(scores, f.cutoff_text, f.ds_text, f.y_hat, f.quantiles, f.status, a.y)
             .select_from(joined)
-            .where(s.job == job)
+            .where(s.job == job, *late)
             .order_by(s.cutoff, s.unique_id, s.target, s.step)
         )
         return pd.DataFrame(self._rows(wanted), columns=[column.name for column in wanted.selected_columns])

@@ -28,8 +28,8 @@ def history(
     """The accuracy of the job in ``path`` over its last ``nights``, from its store; ``output`` receives a chart.
 
     ``choices`` are the family names a job file may use. A night is one cutoff: errors are the means over its forecast
-    rows whose actuals have arrived. Raises ``UsageError``
-    for a series the store does not know, and what opening the store raises.
+    rows whose actuals have arrived. Raises ``UsageError`` for a series the store does not know, and what opening the
+    store raises.
     """
     if output is not None:
         check_suffix(output)

@@ -36,7 +36,7 @@ from lstmcast.ops.intake import Intake, next_cursor, refuse_older, take_in, whol
 from lstmcast.ops.job import Job, read_job
 from lstmcast.ops.ledger import Ledger
 from lstmcast.ops.lock import held
-from lstmcast.ops.policy import Health, due, health, not_worse, promote
+from lstmcast.ops.policy import LATELY, Health, due, health, not_worse, promote
 from lstmcast.ops.schedule import schedule
 from lstmcast.ops.store import Store, opened
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
@@ -154,7 +154,7 @@ class _Night:
                     ledger.drop()
                     return self.nothing_new(last)
             self.look_back(ledger, intake, last)
-            scored = self.store.scored(job.name)
+            scored = self.store.scored(job.name, cutoffs=LATELY)
             model, new_rows = self.renew(model, scored, intake, attempt, ledger)
             state = health(model, scored, since=_trained_until(model))
             frame, rows = self.predict(model, scored, intake, ledger, work)
