@@ -1,9 +1,15 @@
-"""Settings of every test run, and the one thing most tests of the hall need: a Panel made of arrays."""
+"""Settings of every test run, a Panel made of arrays, and a PostgreSQL server of the run's own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -52,3 +58,61 @@ def panel_of(
 @pytest.fixture(scope="session")
 def make_panel() -> MakePanel:
     return panel_of
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Path]:
+    """The folder with the socket of a private server that lives as long as the run; skips where there is none."""
+    binaries = {name: _postgres_binary(name) for name in ("initdb", "pg_ctl", "psql")}
+    if absent := [name for name, path in binaries.items() if path is None]:
+        pytest.skip(f"PostgreSQL is not installed: no {', '.join(absent)}")
+    somebody = _unprivileged()
+    folder = Path(tempfile.mkdtemp(prefix="lstmcast-pg-"))  # short and outside tmp_path: sockets and rights want it so
+    try:
+        if somebody:
+            os.chown(folder, somebody["user"], somebody["group"])
+        data, log = folder / "data", folder / "log"
+
+        def server(name: str, *arguments: str) -> None:
+            command = [str(binaries[name]), *arguments]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, **somebody)
+            if done.returncode:
+                pytest.fail(f"{name}: {done.stderr}\n{log.read_text() if log.exists() else ''}")
+
+        server("initdb", "-D", str(data), "-U", "lstmcast", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        options = f"-c listen_addresses='' -c fsync=off -c unix_socket_directories={folder}"
+        server("pg_ctl", "-D", str(data), "-w", "-s", "-l", str(log), "-o", options, "start")
+        try:
+            yield folder
+        finally:
+            server("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "-s", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Path) -> str:
+    """The URL of an empty database on the private server; mark the tests that use it ``postgres``."""
+    pytest.importorskip("psycopg", reason="the extra [postgres] brings the driver")
+    name = f"t{uuid4().hex}"
+    psql = [str(_postgres_binary("psql")), "-h", str(postgres_server), "-U", "lstmcast", "-d", "postgres", "-q"]
+    subprocess.run([*psql, "-c", f"create database {name}"], check=True)
+    return f"postgresql://lstmcast:very-secret@/{name}?host={postgres_server}"
+
+
+def _postgres_binary(name: str) -> str | None:
+    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(installed[-1]) if installed else None)
+
+
+def _unprivileged() -> dict[str, Any]:
+    """For ``subprocess.run``: somebody other than root, as whom the server refuses to start."""
+    if os.name == "nt" or os.geteuid() != 0:
+        return {}
+    import pwd
+
+    people = {entry.pw_name: entry for entry in pwd.getpwall()}
+    found = people.get("postgres") or people.get("nobody")
+    if found is None:
+        pytest.skip("PostgreSQL does not run as root, and there is no user postgres or nobody")
+    return {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}

@@ -21,9 +21,12 @@ from lstmcast.cli.verbs.check import check
 from lstmcast.cli.verbs.detect import detect_anomalies
 from lstmcast.cli.verbs.doctor import doctor
 from lstmcast.cli.verbs.evaluate import evaluate
+from lstmcast.cli.verbs.history import history
 from lstmcast.cli.verbs.listing import list_members
+from lstmcast.cli.verbs.model import model
 from lstmcast.cli.verbs.plot import plot
 from lstmcast.cli.verbs.predict import predict
+from lstmcast.cli.verbs.run import run as run_job
 from lstmcast.cli.verbs.train import train
 from lstmcast.errors import UsageError
 from lstmcast.family import nearest
@@ -35,6 +38,9 @@ VERBS = {
     "backtest": (backtest, "Forecast the known past and score it."),
     "evaluate": (evaluate, "Score an old forecast against what came true."),
     "check": (check, "Read and validate data; trains nothing."),
+    "run": (run_job, "Carry out a scheduled job once."),
+    "history": (history, "How good a job's forecasts turned out."),
+    "model": (model, "Show, verify or upgrade a model folder."),
     "plot": (plot, "Draw a forecast or anomalies file."),
     "list": (list_members, "The cells, losses and other choices."),
     "doctor": (doctor, "Versions, devices and a self-test."),
@@ -50,9 +56,10 @@ Exit codes:
     6  partial: written, but some series failed or fell back
     7  memory, device, disk or permissions
    10  an anomaly, with --fail-on-anomaly
-   11  old data, with --fail-on-stale
+   11  old data, with --fail-on-stale or a job's stale_after
    12  too little history in every series
    70  a fault of lstmcast; a crash report is written
+   75  try later: the job is running, or its input is still being written
   130  interrupted (143: terminated)"""
 _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
