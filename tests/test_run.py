@@ -183,6 +183,17 @@ def test_a_file_that_only_grew_is_read_from_its_tail_with_the_same_forecast(
     assert outputs(folder)["forecasts.csv"] == outputs(other)["forecasts.csv"]
 
 
+def test_a_model_that_measures_by_the_whole_series_reads_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TAIL_ROWS", 100)
+    network = {"hidden": 4, "context": 48, "base": "none", "transform": "none", "spread": "history"}
+    job = write_job(tmp_path, network=network)
+    for number in range(3):
+        deliver(tmp_path, FIRST + number * DAY)
+        assert run(job).facts["read"] == "all"
+
+
 @pytest.mark.parametrize("change", ["late", "restated", "new series gone"])
 def test_a_file_that_did_more_than_grow_is_read_whole(
     folder: Path, monkeypatch: pytest.MonkeyPatch, change: str

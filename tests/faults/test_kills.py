@@ -19,6 +19,7 @@ import pytest
 from lstmcast.artifact import load
 from lstmcast.atomic import whole_folder
 from lstmcast.cli.app import run as command
+from lstmcast.fit import workers
 from lstmcast.outcome import Progress, Report
 from lstmcast.recipes.run import run
 from tests.faults.dying import changes_of, child, dying_at, ended, killed_after
@@ -200,9 +201,14 @@ def test_after_kills_the_store_holds_each_forecast_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_night_stopped_by_a_signal_ends_with_its_code_and_says_how_it_goes_on(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize("members", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_night_stopped_by_a_signal_ends_with_its_code_and_says_how_it_goes_on(
+    tmp_path: Path, members: int, number: int
+) -> None:
     deliver(tmp_path, FIRST)
-    job = write_job(tmp_path, training={"max_steps": 20_000, "checkpoint_steps": 5})
+    # without a refit both members are trained at once, side by side where there are two cores
+    training = {"max_steps": 20_000, "checkpoint_steps": 5, "members": members, "refit": False}
+    job = write_job(tmp_path, training=training)
     log = tmp_path / "log.jsonl"
     arguments = ["run", str(job), "--log-format", "jsonl", "--log-file", str(log), "-q"]
 
@@ -210,8 +216,9 @@ def test_a_night_stopped_by_a_signal_ends_with_its_code_and_says_how_it_goes_on(
         os._exit(command(arguments))
 
     pid = child(act)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "models" / ".sales.candidate" / "checkpoints").is_dir():
+    checkpoints = tmp_path / "models" / ".sales.candidate" / "checkpoints"
+    deadline = time.monotonic() + 60
+    while not (checkpoints / f"trial-{members - 1}" / "latest.safetensors").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(pid, number)
@@ -225,6 +232,47 @@ def test_a_night_stopped_by_a_signal_ends_with_its_code_and_says_how_it_goes_on(
     assert any("an interrupted training cannot go on" in str(report) for report in said)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="tells processes by /proc")
+def test_a_night_that_is_killed_takes_its_side_by_side_training_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "cores", lambda: 2)
+    deliver(tmp_path, FIRST)
+    training = {"max_steps": 20_000, "checkpoint_steps": 5, "members": 2, "refit": False}
+    job = write_job(tmp_path, training=training)
+    pid = child(night(tmp_path))
+    checkpoints = tmp_path / "models" / ".sales.candidate" / "checkpoints"
+    deadline = time.monotonic() + 60
+    while not all((checkpoints / f"trial-{k}" / "latest.safetensors").exists() for k in (0, 1)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    trainers = descendants(pid)
+    assert len(trainers) >= 2
+    os.kill(pid, signal.SIGKILL)
+    assert ended(pid) == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while any(alive(trainer) for trainer in trainers):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    write_job(tmp_path, training={"max_steps": 10, "checkpoint_steps": 5})
+    assert run(job).code == 0
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes started by ``pid``, and by those."""
+    own = [int(word) for file in Path(f"/proc/{pid}/task").glob("*/children") for word in file.read_text().split()]
+    return own + [deeper for one in own for deeper in descendants(one)]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs: not gone, and no zombie either."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_night_whose_training_was_killed_ends_with_the_very_model_of_one_that_was_not(tmp_path: Path) -> None:
     for name in ("calm", "killed"):
         (tmp_path / name).mkdir()
@@ -233,7 +281,7 @@ def test_a_night_whose_training_was_killed_ends_with_the_very_model_of_one_that_
     assert ended(child(night(tmp_path / "calm"))) == 0
     checkpoint = tmp_path / "killed" / "models" / ".sales.candidate" / "checkpoints" / "trial-0" / "latest.safetensors"
     pid = child(night(tmp_path / "killed"))
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not checkpoint.exists():
         assert time.monotonic() < deadline
         time.sleep(0.005)
