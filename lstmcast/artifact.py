@@ -1,6 +1,7 @@
 """The model directory: everything a forecast needs, verified, and nothing that can execute.
 
-    manifest.json         versions, Schema, resolved settings, architecture, training summary, sha256 of the others
+    manifest.json         versions, Schema, resolved settings, architectures, training summary, sha256 of the others,
+                          and a seal: its own
     weights.safetensors   the networks
     calibration.json      what held-out windows taught about its errors
     metrics.csv           held-out metrics, tidy
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from safetensors.torch import load_file, save_file
 
 from lstmcast import __version__
 from lstmcast.atomic import replace_folder, whole_folder
-from lstmcast.config import Settings
+from lstmcast.config import NetworkSettings, Settings, TrainingSettings
 from lstmcast.data.panel import Panel
 from lstmcast.data.schema import Schema
 from lstmcast.data.writer import write_json
@@ -43,6 +44,7 @@ FORMAT_VERSION = 1
 MANIFEST, WEIGHTS, CALIBRATION = "manifest.json", "weights.safetensors", "calibration.json"
 METRICS, HISTORY, CHECKPOINTS = "metrics.csv", "history.csv", "checkpoints"
 _HASHED = (WEIGHTS, CALIBRATION, METRICS, HISTORY)
+_COMMON = ("horizon", "targets", "past", "future", "quantiles", "stateful")  # what the members of an ensemble share
 _LARGEST_MANIFEST = 64 * 2**20
 
 
@@ -105,6 +107,8 @@ def save(
             "sha256": {name: _sha256(folder / name) for name in _HASHED},
         }
         write_json(manifest, folder / MANIFEST)
+        written = json.loads((folder / MANIFEST).read_bytes())
+        write_json(written | {"seal": seal(written)}, folder / MANIFEST)
         loaded = load(folder)
         verify(loaded)
     return loaded
@@ -132,18 +136,20 @@ def load(path: Path) -> Model:
     manifest = _manifest(path)
     _verify_hashes(path, manifest)
     try:
-        shapes = [_architecture(values) for values in manifest["architectures"]]
+        settings = Settings.model_validate(manifest["settings"])
+        shapes = _architectures(manifest["architectures"], settings)
+        calibration = _calibration(path, shapes[0])
         forecaster = Ensemble([Forecaster(shape, generator=torch.Generator().manual_seed(0)) for shape in shapes])
         forecaster.load_state_dict(load_file(path / WEIGHTS))
         model = Model(
             schema=Schema.model_validate(manifest["schema"]),
-            settings=Settings.model_validate(manifest["settings"]),
+            settings=settings,
             forecaster=forecaster.eval(),
             sources=tuple(manifest["sources"]),
             fingerprint=manifest["fingerprint"],
             trained_until=manifest["trained_until"],
             summary=manifest["summary"],
-            calibration=json.loads((path / CALIBRATION).read_bytes()),
+            calibration=calibration,
             identity=_sha256(path / MANIFEST),
         )
     except (KeyError, TypeError, ValueError, RuntimeError, ValidationError, SafetensorError, LstmcastError) as error:
@@ -183,14 +189,24 @@ def _manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_bytes())
         version = int(manifest["format_version"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(f"{file} is not a model manifest", remedy="train the model again") from error
     if version > FORMAT_VERSION:
         raise ModelError(
             f"the model in {path} has format {version}; this lstmcast {__version__} reads up to {FORMAT_VERSION}",
             remedy="upgrade lstmcast, or train the model again with this version",
         )
+    if manifest.pop("seal", None) != seal(manifest):
+        raise ModelError(
+            f"{file} is not as it was saved: its seal does not fit",
+            remedy="restore it from a backup, or train the model again",
+        )
     return dict(manifest)
+
+
+def seal(manifest: Mapping[str, Any]) -> str:
+    """sha256 of what the manifest says, without the seal: it tells damage, not malice."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _verify_hashes(path: Path, manifest: Mapping[str, Any]) -> None:
@@ -207,12 +223,43 @@ def _verify_hashes(path: Path, manifest: Mapping[str, Any]) -> None:
             )
 
 
+def _architectures(listed: Sequence[Mapping[str, Any]], settings: Settings) -> list[Architecture]:
+    """One for each member. The settings are bounded, so no manifest asks for networks without end."""
+    shapes = [_architecture(values) for values in listed]
+    TrainingSettings(members=len(shapes))
+    for shape in shapes:
+        if differing := [name for name in _COMMON if getattr(shape, name) != getattr(shapes[0], name)]:
+            raise ValueError(f"the networks differ in {differing[0]}")
+        NetworkSettings(hidden=shape.hidden, layers=shape.layers)
+        if shape.layers != settings.network.layers:
+            raise ValueError(f"layers is {shape.layers} in an architecture, but not in the settings")
+    if shapes[0].hidden != settings.network.hidden:
+        raise ValueError(f"hidden is {shapes[0].hidden} in the first architecture, but not in the settings")
+    return shapes
+
+
 def _architecture(values: Mapping[str, Any]) -> Architecture:
     known = {field.name for field in fields(Architecture)}
     if unknown := set(values) - known:
         raise ValueError(f"unknown architecture keys: {', '.join(sorted(unknown))}")
     plain: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return Architecture(**plain)
+
+
+def _calibration(path: Path, shape: Architecture) -> dict[str, Any]:
+    """Coverage, a width factor for every interval and step (P, H), and dependence (H,): all there and finite."""
+    calibration: dict[str, Any] = json.loads((path / CALIBRATION).read_bytes())
+    if not isinstance(calibration["coverage"], Mapping):
+        raise TypeError(f"{CALIBRATION} tells no coverage")
+    middle = shape.quantiles.index(0.5)
+    intervals = min(middle, len(shape.quantiles) - 1 - middle)
+    for name, wanted in (("width_factors", (intervals, shape.horizon)), ("dependence", (shape.horizon,))):
+        values = np.asarray(calibration[name], dtype=np.float64)
+        if values.size != np.prod(wanted) or (values.size and values.shape != wanted):
+            raise ValueError(f"{name} in {CALIBRATION} are of shape {values.shape}, not {wanted}")
+        if not np.isfinite(values).all():
+            raise ValueError(f"{CALIBRATION} holds {name} that are not finite")
+    return calibration
 
 
 def _sha256(path: Path) -> str:

@@ -6,15 +6,20 @@ Written to a temporary sibling, fsynced, renamed. An interrupted or failed write
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from lstmcast.errors import ResourceError
+
+_LONG_DEAD = 2 * 86_400  # no write takes as long
 
 
 @contextmanager
@@ -27,6 +32,7 @@ def replace_file(path: Path, *, mode: str = "w") -> Iterator[IO[Any]]:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path, seconds=_LONG_DEAD)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
         try:
@@ -54,6 +60,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
     with _resources(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _recover(path)
+        sweep(path, seconds=_LONG_DEAD)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         aside = _aside(path)
         try:
@@ -71,6 +78,77 @@ def replace_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(aside, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_together(staged: Mapping[Path, Path], *, journal: Path) -> None:
+    """Put the file ``staged[path]`` in the place of every ``path``, in this order: all of them or none.
+
+    Copies become temporary siblings first; then ``journal`` says what is about to be renamed, so that a run that dies
+    between two renames is finished by ``finish_together``. Raises ``ResourceError``; nothing has changed then.
+    """
+    ready: dict[Path, Path] = {}
+    try:
+        for path, source in staged.items():
+            ready[path] = _ready_sibling(path, source)
+        with replace_file(journal) as file:
+            json.dump([[str(temporary), str(path)] for path, temporary in ready.items()], file)
+    except BaseException:
+        for temporary in ready.values():
+            temporary.unlink(missing_ok=True)
+        raise
+    finish_together(journal)
+
+
+def finish_together(journal: Path) -> bool:
+    """Carry out the renames ``journal`` tells of, if there is one; says whether there was."""
+    if not journal.exists():
+        return False
+    with _resources(journal):
+        pairs = [(Path(temporary), Path(path)) for temporary, path in json.loads(journal.read_text("utf-8"))]
+        for temporary, path in pairs:
+            if temporary.exists():
+                temporary.replace(path)
+        for folder in dict.fromkeys(path.parent for _, path in pairs):
+            _sync_folder(folder)
+        journal.unlink()
+    return True
+
+
+def sweep(path: Path, *, seconds: float = 0) -> int:
+    """Remove what writers of ``path`` that were killed left beside it; the number of things removed.
+
+    Only for the holder of a lock: a living writer would lose its work. Others sweep what is many ``seconds`` old.
+    """
+    newest = time.time() - seconds
+    litter = re.compile(rf"\.{re.escape(path.name)}\.[A-Za-z0-9_]{{8}}\.tmp")
+    found = [place for place in path.parent.iterdir() if litter.fullmatch(place.name)] if path.parent.is_dir() else []
+    dead = [place for place in found if not seconds or place.stat().st_mtime < newest]
+    for place in dead:
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.unlink()
+    return len(dead)
+
+
+def _ready_sibling(path: Path, source: Path) -> Path:
+    """A synced copy of ``source`` beside ``path``, ready to be renamed."""
+    with _resources(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file, source.open("rb") as content:
+                shutil.copyfileobj(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    return temporary
 
 
 def whole_folder(path: Path) -> Path:

@@ -216,12 +216,27 @@ class DetectionSettings(Frozen):
         None,
         description="alarms a series may raise (default 1/month; 1/100rows if rarer, 1/1000rows if numbered)",
     )
-    threshold: float | None = Field(None, gt=0, description="fixed score threshold instead of the budget")
+    threshold: Annotated[float, Field(gt=0)] | Literal["fdr", "ndt", "labels"] | None = Field(
+        None,
+        description="fixed score threshold instead of the budget; fdr: by false discovery rate across series; ndt: "
+        "dynamic threshold on errors; labels: best on the first half of --labels",
+    )
+    mode: Literal["offline", "online"] = Field(
+        "offline", description="offline looks at the whole history, online shows only what was known at each row"
+    )
     direction: Literal["both", "up", "down"] = Field("both", description="which side counts")
     min_deviation: float = Field(0.0, ge=0, description="smallest absolute error worth an alarm, in the target's units")
     min_duration: int = Field(1, ge=1, description="rows an event must last")
     merge_within: int | None = Field(None, ge=0, description="flags at most this many rows apart are one event")
-    fit: Literal["auto", "always", "never"] = Field("auto", description="when to fit forecasters to the data given")
+    quiet_rows: int | None = Field(
+        None, ge=1, description="rows in which what a new alarm must exceed halves (default half a day)"
+    )
+    warm_up: int | None = Field(
+        None, ge=16, description="first rows, never flagged (default 15 %, at most 750; online two weeks, 150 to 750)"
+    )
+    fit: Literal["auto", "always", "never"] = Field(
+        "auto", description="when the detector's own forecaster judges rows although there is a model"
+    )
 
 
 class Settings(Frozen):

@@ -53,9 +53,11 @@ class Outcome:
     ``facts`` what ``--json`` prints: plain JSON values only
     ``lines`` what a person reads on stderr, one sentence each
     ``table`` the data of the verb where it has any, on stdout
+    ``text``  likewise, where the data are a text
     """
 
     code: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
     table: Table | None = None
+    text: str = ""

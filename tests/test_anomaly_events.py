@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lstmcast.anomaly.events import Event, Events, Track, duration, event_id, events
+from lstmcast.anomaly.events import Event, Events, Gap, Track, duration, event_id, events, missing_event
+from lstmcast.anomaly.rules import Hit
 from lstmcast.anomaly.tail import Scores
 from lstmcast.anomaly.threshold import Flags
 
@@ -25,7 +26,16 @@ def track(
 ) -> Track:
     y = 200 + 20 * np.sin(np.arange(ROWS) * 2 * np.pi / 24) if y is None else y
     middle = np.full(len(y), expected)
-    return Track(name, times(len(y)), y, middle, middle - half_width, middle + half_width)
+    return Track(
+        series=name,
+        unique_id=name,
+        times=times(len(y)),
+        y=y,
+        expected=middle,
+        lower=middle - half_width,
+        upper=middle + half_width,
+        evidence=np.zeros(len(y)),
+    )
 
 
 def gathered(
@@ -40,6 +50,7 @@ def gathered(
     merge_within: int | None = 2,
     min_duration: int = 1,
     day: int = 24,
+    rules: tuple[Hit, ...] = (),
 ) -> Events:
     on = track() if on is None else on
     flags = Flags(raised=np.zeros(len(on.y), bool), active=np.zeros(len(on.y), bool))
@@ -53,7 +64,15 @@ def gathered(
         score[row] = value
     scores = Scores(score=score, p_value=np.full(len(on.y), p_value), sum=total)
     return events(
-        on, flags, scores, day=day, rows_per_week=rows_per_week, merge_within=merge_within, min_duration=min_duration
+        [on],
+        np.zeros(len(on.y), dtype=np.int64),
+        flags,
+        scores,
+        rules=rules,
+        day=day,
+        rows_per_week=rows_per_week,
+        merge_within=merge_within,
+        min_duration=min_duration,
     )
 
 
@@ -248,6 +267,59 @@ def test_events_without_a_calendar_count_rows() -> None:
 def test_an_event_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         only(gathered([50])).rows = 2  # type: ignore[misc]
+
+
+def test_a_rule_raises_an_event_from_its_onset_and_names_its_kind() -> None:
+    event = only(gathered([], rules=(Hit("flat", 100, 106, 112),)))
+    assert (event.kind, event.rows, event.start, event.detected_at) == (
+        "flat",
+        13,
+        "2026-11-05 04:00",
+        "2026-11-05 10:00",
+    )
+    assert event.delay == "6 hours"
+    assert "stuck at" in event.message
+    assert only(gathered([98], rules=(Hit("variance", 80, 100, 100),))).kind == "variance"
+
+
+def test_missing_rows_are_told_by_their_number_and_the_longest_gap_before() -> None:
+    gap = Gap(start="2026-11-03 02:00", end="2026-11-03 06:00", rows=5, longest_before=1, after="2026-11-03 07:00")
+    event = missing_event("web", gap, rows_per_week=HOURLY)
+    assert event.message == "web 2026-11-03 02:00–06:00: 5 rows missing; the longest gap before had 1"
+    assert (event.kind, event.open, event.delay, event.detected_at) == ("missing", False, "5 hours", "2026-11-03 07:00")
+
+
+def shaped(values: np.ndarray, *, first: int = 120) -> str:
+    y = series()
+    y[first : first + len(values)] = values
+    return kind(y, [first], list(range(first + 1, first + len(values))))
+
+
+def test_a_longer_stretch_is_told_apart_by_its_shape() -> None:
+    usual = series()[120:144]
+    assert shaped(usual + np.linspace(0, 40, 24)) == "trend"
+    assert shaped(400 - usual) == "season"
+
+
+def test_of_several_channels_the_three_with_most_evidence_are_named_with_value_and_forecast() -> None:
+    tracks = []
+    for n, share in enumerate((1.0, 6.0, 3.0, 0.0)):
+        part = track()
+        evidence = np.zeros(ROWS)
+        evidence[50] = share
+        tracks.append(replace(part, unique_id=f"web/c{n}", evidence=evidence))
+    alone = np.zeros(ROWS)
+    alone[50] = 30.0
+    flags = Flags(raised=alone > 0, active=alone > 0)
+    scores = Scores(score=alone, p_value=np.full(ROWS, 1e-3), sum=alone)
+    leading = np.ones(ROWS, dtype=np.int64)
+    found = events(tracks, leading, flags, scores, day=24, rows_per_week=HOURLY)
+    assert [part.split(" (")[0] for part in found.events[0].top_channels.split("; ")] == [
+        "c1 60 %",
+        "c2 30 %",
+        "c0 10 %",
+    ]
+    assert found.events[0].message.startswith("web/c1 ")
 
 
 @settings(max_examples=50, deadline=None)

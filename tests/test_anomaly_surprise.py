@@ -28,15 +28,15 @@ def test_z_is_the_standard_score_when_the_forecast_is_normal(value: float) -> No
     assert one(100 + 5 * value, 100 + 5 * PROBIT) == pytest.approx(value)
 
 
-def test_beyond_the_outer_level_z_goes_on_with_the_slope_of_the_outer_segment() -> None:
-    outer = PROBIT[6] - PROBIT[5]
-    assert one(10.0, [-3, -2, -1, 0, 1, 2, 4]) == pytest.approx(PROBIT[6] + (10 - 4) / 2 * outer)
-    assert one(-9.0, [-5, -2, -1, 0, 1, 2, 4]) == pytest.approx(-(PROBIT[6] + (9 - 5) / 3 * outer))
+def test_beyond_the_outer_quantile_z_goes_on_with_the_slope_from_the_median() -> None:
+    assert one(10.0, [-3, -2, -1, 0, 1, 2, 4]) == pytest.approx(PROBIT[6] * 10 / 4)
+    assert one(-9.0, [-5, -2, -1, 0, 1, 2, 4]) == pytest.approx(-PROBIT[6] * 9 / 5)
+    assert one(3.0, [-2, -1.5, -1, 0, 1, 2, 2]) == pytest.approx(PROBIT[6] + 1 / (2 / PROBIT[6]))
 
 
-def test_a_collapsed_outer_segment_borrows_a_part_of_the_whole_band() -> None:
+def test_a_collapsed_upper_half_borrows_a_part_of_the_whole_band() -> None:
     whole = 4.0 / (PROBIT[6] - PROBIT[0])
-    assert one(3.0, [-2, -1.5, -1, 0, 1, 2, 2]) == pytest.approx(PROBIT[6] + 1 / (0.1 * whole))
+    assert one(1.0, [-4, -3, -2, 0, 0, 0, 0]) == pytest.approx(PROBIT[6] + 1 / (0.1 * whole))
 
 
 def test_a_value_on_an_atom_of_the_forecast_is_as_ordinary_as_the_atom_allows() -> None:

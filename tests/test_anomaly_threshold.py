@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
 import pytest
 
+from lstmcast.anomaly.ndt import dynamic_threshold
 from lstmcast.anomaly.surprise import surprise
-from lstmcast.anomaly.tail import MIN_PAST, Scores, score
-from lstmcast.anomaly.threshold import Flags, flag, parse_budget
+from lstmcast.anomaly.tail import Scores, evidence, score
+from lstmcast.anomaly.threshold import Flags, counts, false_discovery, flag, parse_budget
 from lstmcast.errors import UsageError
 
 LEVELS = np.array([0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975])
@@ -25,8 +25,9 @@ def scored(peaks: dict[int, float], rows: int = 2000) -> Scores:
 
 def raised(scores: Scores, **options: object) -> list[int]:
     settings = {"budget": 0.23 / HOURLY, "rows_per_week": HOURLY, "warm_up": 100} | options
-    deviation = settings.pop("deviation", np.ones(len(scores.sum)))
-    return np.flatnonzero(flag(scores, deviation, **settings).raised).tolist()
+    eligible = np.arange(len(scores.sum)) >= settings["warm_up"]
+    eligible &= settings.pop("eligible", np.ones(len(scores.sum), bool))
+    return np.flatnonzero(flag(scores, eligible=eligible, **settings).raised).tolist()
 
 
 @pytest.mark.parametrize(
@@ -108,42 +109,57 @@ def test_a_fixed_threshold_replaces_the_budget() -> None:
     assert raised(peaks, threshold=9.0) == [300, 400]
 
 
-def test_warm_up_rows_and_the_first_observed_rows_are_never_flagged() -> None:
-    peaks = scored(dict.fromkeys(range(200), 50.0), rows=200)
-    assert min(raised(peaks, warm_up=100)) == 100
-    assert min(raised(peaks, warm_up=0)) == MIN_PAST
-    holes = peaks.sum.copy()
-    holes[:45] = np.nan
-    assert min(raised(replace(peaks, sum=holes), warm_up=0)) == 45 + MIN_PAST  # the 61st observed
+def test_a_floor_lifts_every_bar() -> None:
+    assert raised(scored({300: 18.0, 400: 25.0}), floor=20.0) == [400]
 
 
 def test_only_the_side_and_size_that_count_raise_alarms_or_spend_the_budget() -> None:
     peaks = scored({300: 40.0, 400: 20.0, 500: 20.0})
     deviation = np.zeros(2000)
     deviation[[300, 400, 500]] = [-8.0, 3.0, np.nan]
-    assert raised(peaks, deviation=deviation, direction="up") == [400]
-    assert raised(peaks, deviation=deviation, direction="down") == [300]
-    assert raised(peaks, deviation=deviation, min_deviation=5.0) == [300]
-    assert raised(peaks, deviation=deviation, min_deviation=5.0, direction="up") == []
-    assert raised(peaks, deviation=deviation) == [300]
+    assert raised(peaks, eligible=counts(deviation, "up", 0.0)) == [400]
+    assert raised(peaks, eligible=counts(deviation, "down", 0.0)) == [300]
+    assert raised(peaks, eligible=counts(deviation, "both", 5.0)) == [300]
+    assert raised(peaks, eligible=counts(deviation, "up", 5.0)) == []
+    assert raised(peaks, eligible=counts(deviation, "both", 0.0)) == [300]
+
+
+def test_the_false_discovery_rate_asks_less_of_a_series_when_others_speak_at_the_same_time() -> None:
+    def case(chance: float) -> tuple[np.ndarray, Scores, np.ndarray]:
+        p_value = np.array([0.5, chance])
+        return np.array([1, 2]), Scores(np.array([0.0, 20.0]), p_value, np.array([0.0, 20.0])), np.ones(2, bool)
+
+    alone = false_discovery([case(0.02), *(case(0.5) for _ in range(9))])
+    together = false_discovery([case(0.02), *(case(0.01) for _ in range(9))])
+    assert not alone[0].raised.any()
+    assert [flags.raised.tolist() for flags in together] == [[False, True]] * 10
+
+
+def test_the_dynamic_threshold_finds_the_stretch_that_stands_out_and_none_in_noise() -> None:
+    deviation = np.random.default_rng(0).normal(size=1000)
+    assert dynamic_threshold(deviation, np.ones(1000, bool), day=24).raised.sum() <= 1
+    deviation[600:610] += 30
+    flags = dynamic_threshold(deviation, np.ones(1000, bool), day=24)
+    assert 600 <= np.flatnonzero(flags.raised)[0] <= 603
+    assert set(np.flatnonzero(flags.active)) <= set(range(598, 625))
 
 
 def test_damped_rows_with_evidence_enough_are_active_but_raise_nothing() -> None:
     scores = scored({300: 40.0})
     scores.sum[301] = 35.0
     scores.score[301] = 0.3 * 35
-    flags = flag(scores, np.ones(2000), budget=1e-3, rows_per_week=HOURLY, warm_up=100)
+    flags = flag(scores, eligible=np.ones(2000, bool), budget=1e-3, rows_per_week=HOURLY, warm_up=100)
     assert np.flatnonzero(flags.raised).tolist() == [300]
     assert np.flatnonzero(flags.active).tolist() == [300, 301]
 
 
-def flagged(y: np.ndarray, budget: str, **options: object) -> Flags:
+def flagged(y: np.ndarray, budget: str, direction: str = "both") -> Flags:
     """The whole road on a series whose true law the forecaster knows: standard normal."""
     surprised = surprise(y, np.broadcast_to(PROBIT, (len(y), 3, len(LEVELS))), LEVELS)
-    scores = score(y, surprised, day=24, warm_up=300)
+    scores = score(evidence(y, surprised.error, surprised.z, day=24, warm_up=300), day=24, warm_up=300)
+    eligible = counts(surprised.deviation(), direction, 0.0) & (np.arange(len(y)) >= 300)
     rate = parse_budget(budget, rows_per_week=HOURLY)
-    settings = {"budget": rate, "rows_per_week": HOURLY, "warm_up": 300} | options
-    return flag(scores, surprised.deviation(), **settings)
+    return flag(scores, eligible=eligible, budget=rate, rows_per_week=HOURLY, warm_up=300)
 
 
 @pytest.mark.parametrize("row", [350, 1000, 1999])

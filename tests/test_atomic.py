@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lstmcast.atomic import replace_file, replace_folder, whole_folder
+from lstmcast.atomic import finish_together, replace_file, replace_folder, replace_together, sweep, whole_folder
 from lstmcast.errors import ResourceError
 
 WRITE_SLOWLY = """
@@ -139,3 +139,47 @@ def test_a_full_disk_or_a_missing_permission_is_a_resource_error(
         write()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_writer_killed_days_ago_left_behind_is_removed_and_what_may_be_alive_is_not(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    dead, alive, other = (tmp_path / f".{name}.tmp" for name in ("out.csv.abcd1234", "out.csv.abcd5678", "x.abcd1234"))
+    for place in (dead, alive, other):
+        place.write_text("half")
+    for place in (dead, other):
+        os.utime(place, (0, 0))
+    with replace_file(target) as file:
+        file.write("new")
+    assert sorted(tmp_path.iterdir()) == sorted([target, alive, other])
+    assert sweep(target) == 1
+    assert not alive.exists()
+
+
+def test_several_files_are_replaced_together_or_not_at_all(tmp_path: Path) -> None:
+    staged, journal = tmp_path / "staged", tmp_path / ".journal"
+    staged.write_text("new")
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    first.write_text("old")
+    second.mkdir()
+    with pytest.raises(ResourceError, match=r"b\.csv cannot be written"):
+        replace_together({first: staged, second: staged}, journal=journal)
+    assert first.read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == [first, second, staged]
+    second.rmdir()
+    replace_together({first: staged, second: staged}, journal=journal)
+    assert (first.read_text(), second.read_text()) == ("new", "new")
+    assert sorted(tmp_path.iterdir()) == [first, second, staged]
+
+
+def test_renames_that_a_death_interrupted_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staged, journal = tmp_path / "staged", tmp_path / ".journal"
+    staged.write_text("new")
+    places = [tmp_path / name for name in ("a.csv", "b.csv")]
+    with monkeypatch.context() as patch:
+        patch.setattr("lstmcast.atomic.finish_together", lambda _: False)
+        replace_together(dict.fromkeys(places, staged), journal=journal)
+    assert not any(place.exists() for place in places)
+    assert finish_together(journal)
+    assert [place.read_text() for place in places] == ["new", "new"]
+    assert not finish_together(journal)
+    assert sorted(tmp_path.iterdir()) == [*places, staged]

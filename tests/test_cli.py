@@ -128,7 +128,7 @@ def test_predict_hands_over_reader_flags_but_not_the_settings_file(fake: Fake) -
 def test_detect_uses_the_default_model_only_where_no_data_are_named(fake: Fake) -> None:
     seen = fake("detect", "detect_anomalies")
     assert run(["detect-anomalies", "a.csv", "--budget", "1/week", "--fail-on-anomaly"]) == 0
-    assert (seen["model"], seen["fail_on_anomaly"]) == (None, True)
+    assert (seen["model"], seen["fail_on_anomaly"]) == (None, "info")
     assert (seen["output"], seen["events"]) == ("anomalies.csv", "events.csv")
     assert seen["settings"].detection.budget == "1/week"
     Path("lstmcast-model").mkdir()

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lstmcast.artifact import seal
 from lstmcast.cli.app import run
 from lstmcast.net.forecaster import Forecaster
 
@@ -441,7 +442,9 @@ def test_a_damaged_model_is_refused_with_4_and_nothing_is_written(
 
 def edit(model: Path, key: str, value: Any) -> None:
     manifest = json.loads((model / "manifest.json").read_text())
-    (model / "manifest.json").write_text(json.dumps(manifest | {key: value}))
+    changed = {**manifest, key: value}
+    del changed["seal"]
+    (model / "manifest.json").write_text(json.dumps({**changed, "seal": seal(changed)}))
 
 
 def link(model: Path) -> None:

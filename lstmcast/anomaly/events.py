@@ -6,25 +6,20 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmcast.anomaly.kinds import Kind, kind_of
+from lstmcast.anomaly.rules import Hit
 from lstmcast.anomaly.tail import Scores
 from lstmcast.anomaly.threshold import Flags
 
 Floats = NDArray[np.float64]
-Kind = Literal["flat", "level_shift", "new_extreme", "spike", "burst"]
 Severity = Literal["info", "warning", "critical"]
 
-SPIKE_ROWS = 3
-FLAT_ROWS = 6
-USUAL_REPEATS = 0.1
-SHIFT_SPREADS = 3.0
-SHIFT_SHARE = 0.9
-SHIFT_ROWS = 8
-NEW_EXTREME_SHARE = 0.001
+TOP_CHANNELS = 3
 WARNING_SCORE = 20.0
 CRITICAL_SCORE = 30.0
 PLAIN_PERCENT = 1000.0
@@ -35,35 +30,39 @@ _HOURS = {"year": 8766.0, "week": 168.0, "day": 24.0, "hour": 1.0, "minute": 1 /
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One series as a person sees it: n rows with their time, value, nearest forecast and its band.
+    """One channel as a person sees it: n rows with their time, value, nearest forecast and its band.
 
-    ``times`` n texts in the file's own style. ``y``, ``expected``, ``lower``, ``upper`` float64 (n,) in the user's
-    units, NaN where not observed or not forecast.
+    ``series`` and ``unique_id``, the name of the channel: the same where a series has one. ``times`` n texts in the
+    file's own style. ``y``, ``expected``, ``lower``, ``upper`` float64 (n,) in the user's units, NaN where not observed
+    or not forecast; ``evidence`` (n,) against each row.
     """
 
+    series: str
     unique_id: str
     times: Sequence[str]
     y: Floats
     expected: Floats
     lower: Floats
     upper: Floats
+    evidence: Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One anomalous stretch; the fields are the columns of the events file. None where there is nothing to say.
 
-    ``event_id``  hash of the series and the start: the same after every re-run
-    ``start``     time of the first row that raised an alarm; ``end`` of the last row with as much evidence
-    ``open``      the last row of the data is still near enough for the event to grow
-    ``rows``      from start to end, both counted
-    ``kind``      the first that holds: ``flat`` (at least 6 rows repeat one value in a series that seldom does),
-                  ``level_shift`` (a day after the onset, nine rows in ten differ from the same rows a day earlier
-                  to one side, by 3 robust spreads of that difference), ``new_extreme`` (beyond all values before the
-                  event, by a thousandth of their range), ``spike`` (at most 3 rows), ``burst``
-    ``severity``  of the largest score: ``info`` below 20, ``warning`` below 30, then ``critical``
-    ``peak_time`` row with the most evidence; the values, deviation and p-value are those of that row
-    ``once_in``   mean time between rows as improbable as the peak
+    ``event_id``     hash of the series and the start: the same after every re-run
+    ``start``        time of the first row that raised an alarm, or at which the rule that did says it began; ``end`` of
+                     the last row with as much evidence
+    ``open``         the last row of the data is still near enough for the event to grow
+    ``rows``         from start to end, both counted
+    ``kind``         see ``kinds.kind_of``; ``missing`` is a gap longer than any before
+    ``severity``     of the largest score: ``info`` below 20, ``warning`` below 30, then ``critical``
+    ``score``        the largest one in the event
+    ``peak_time``    row with the most evidence; the values, deviation and p-value are those of that row
+    ``once_in``      mean time between rows as improbable as the peak
+    ``top_channels`` where a series has several: up to three, with their shares of the evidence
+    ``detected_at``  time of the row that raised the alarm; ``delay`` from the start to it
     """
 
     event_id: str
@@ -76,11 +75,15 @@ class Event:
     direction: Literal["up", "down"] | None
     severity: Severity
     peak_time: str
-    value_at_peak: float
+    value_at_peak: float | None
     expected_at_peak: float | None
     deviation_pct: float | None
-    p_value: float
+    score: float | None
+    p_value: float | None
     once_in: str
+    top_channels: str
+    detected_at: str
+    delay: str
     message: str
 
 
@@ -98,10 +101,12 @@ class Events:
 
 
 def events(
-    track: Track,
+    tracks: Sequence[Track],
+    leading: NDArray[np.int64],
     flags: Flags,
     scores: Scores,
     *,
+    rules: Sequence[Hit] = (),
     day: int,
     rows_per_week: float | None,
     merge_within: int | None = None,
@@ -109,60 +114,157 @@ def events(
 ) -> Events:
     """Gather flagged rows into events.
 
-    An event begins with a row that raised an alarm and reaches to the last row with evidence enough for one, across
-    at most ``merge_within`` rows without (default: a tenth of ``day``). Events of fewer than ``min_duration`` rows are
-    dropped. ``day`` and ``rows_per_week`` as in ``score`` and ``parse_budget``.
+    ``tracks`` the channels of one series on the same n rows; ``leading`` (n,) which of them has the most evidence.
+    An event begins with a row that raised an alarm, or where the rule that raised it says it began, and reaches to the
+    last row with evidence enough for one, across at most ``merge_within`` rows without (default: a tenth of ``day``).
+    Events of fewer than ``min_duration`` rows are dropped. ``day`` and ``rows_per_week`` as in ``evidence`` and
+    ``parse_budget``.
     """
     merge = max(1, round(0.1 * day)) if merge_within is None else merge_within
-    total = len(track.y)
+    total = len(leading)
+    raised, active = flags.raised.copy(), flags.active | flags.raised
+    for hit in sorted(rules, key=lambda hit: hit.row):
+        raised[hit.row] |= not raised[hit.onset : hit.row].any()  # else an alarm has said so already
+        active[hit.onset : hit.last + 1] = True
     of_row = np.full(total, -1, dtype=np.int64)
     found: list[Event] = []
-    for first, last in _stretches(flags, merge):
+    for first, last in _stretches(raised, active, rules, merge):
         if last - first + 1 < min_duration:
             continue
-        still_open = total - 1 - last <= merge
         of_row[first : last + 1] = len(found)
-        found.append(_event(track, scores, first, last, still_open=still_open, day=day, rows_per_week=rows_per_week))
-    return Events(events=tuple(found), of_row=of_row, is_anomaly=flags.raised & (of_row >= 0))
+        peak = first + int(np.nanargmax(scores.sum[first : last + 1]))
+        said = tuple(hit for hit in rules if first <= hit.row <= last)
+        alarm = first + int(np.argmax(raised[first : last + 1]))
+        stretch = _Stretch(first, last, peak, alarm, still_open=total - 1 - last <= merge, rules=said)
+        found.append(_event(tracks, int(leading[peak]), scores, stretch, day=day, rows_per_week=rows_per_week))
+    return Events(events=tuple(found), of_row=of_row, is_anomaly=raised & (of_row >= 0))
 
 
-def _stretches(flags: Flags, merge: int) -> list[tuple[int, int]]:
-    """(first, last) row of each event: groups of active rows, each from its first alarm on."""
-    active = np.flatnonzero(flags.active | flags.raised)
-    if len(active) == 0:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Rows that did not come: times of the first and the last of them, and of the row after (None: still to come)."""
+
+    start: str
+    end: str
+    rows: int
+    longest_before: int
+    after: str | None
+
+
+def missing_event(unique_id: str, gap: Gap, *, rows_per_week: float | None) -> Event:
+    """The event of a gap longer than any before."""
+    return Event(
+        event_id=event_id(unique_id, gap.start),
+        unique_id=unique_id,
+        start=gap.start,
+        end=gap.end,
+        open=gap.after is None,
+        rows=gap.rows,
+        kind="missing",
+        direction=None,
+        severity="warning",
+        peak_time=gap.start,
+        value_at_peak=None,
+        expected_at_peak=None,
+        deviation_pct=None,
+        score=None,
+        p_value=None,
+        once_in="",
+        top_channels="",
+        detected_at=gap.after or gap.end,
+        delay=duration(gap.rows, rows_per_week=rows_per_week),
+        message=f"{unique_id} {_span(gap.start, gap.end)}: {_counted(gap.rows, 'row')} missing; "
+        f"the longest gap before had {gap.longest_before}",
+    )
+
+
+class _Stretch(NamedTuple):
+    first: int
+    last: int
+    peak: int
+    alarm: int
+    still_open: bool
+    rules: tuple[Hit, ...]
+
+
+def _stretches(
+    raised: NDArray[np.bool_], active: NDArray[np.bool_], rules: Sequence[Hit], merge: int
+) -> list[tuple[int, int]]:
+    """(first, last) row of each event: groups of active rows, each from its first alarm or that alarm's onset on."""
+    rows = np.flatnonzero(active)
+    if len(rows) == 0:
         return []
-    groups = np.split(active, np.flatnonzero(np.diff(active) > merge + 1) + 1)
-    alarms = [(group, group[flags.raised[group]]) for group in groups]
-    return [(int(raised[0]), int(group[-1])) for group, raised in alarms if len(raised)]
+    groups = np.split(rows, np.flatnonzero(np.diff(rows) > merge + 1) + 1)
+    onset = {hit.row: hit.onset for hit in sorted(rules, key=lambda hit: -hit.onset)}
+    found = []
+    for group in groups:
+        alarms = group[raised[group]]
+        if len(alarms):
+            first = min(int(alarms[0]), onset.get(int(alarms[0]), len(raised)))
+            found.append((first, int(group[-1])))
+    return found
 
 
 def _event(
-    track: Track, scores: Scores, first: int, last: int, *, still_open: bool, day: int, rows_per_week: float | None
+    tracks: Sequence[Track],
+    channel: int,
+    scores: Scores,
+    at: _Stretch,
+    *,
+    day: int,
+    rows_per_week: float | None,
 ) -> Event:
-    inside = slice(first, last + 1)
-    peak = first + int(np.nanargmax(scores.sum[inside]))
-    value, expected = float(track.y[peak]), _known(track.expected[peak])
-    p_value = float(scores.p_value[peak])
-    start, end = track.times[first], track.times[last]
+    track = tracks[channel]
+    value, expected = _known(track.y[at.peak]), _known(track.expected[at.peak])
+    p_value = float(scores.p_value[at.peak])
+    start, end = track.times[at.first], track.times[at.last]
+    top = float(np.nanmax(scores.score[at.first : at.last + 1]))
+    kind = kind_of(track.y, track.expected, at.first, at.last, at.peak, day=day, rules=at.rules)
     once_in = duration(1 / p_value, rows_per_week=rows_per_week)
+    seen = _comparison(track, at.peak)
+    if kind == "flat":
+        rows = at.last - at.first + 1
+        seen = f"stuck at {float(track.y[at.last]):.6g} for {_counted(rows, 'row')}"
     return Event(
-        event_id=event_id(track.unique_id, start),
-        unique_id=track.unique_id,
+        event_id=event_id(track.series, start),
+        unique_id=track.series,
         start=start,
         end=end,
-        open=still_open,
-        rows=last - first + 1,
-        kind=_kind(track.y, first, last, peak, day),
-        direction=None if expected is None or value == expected else ("up" if value > expected else "down"),
-        severity=_severity(float(np.nanmax(scores.score[inside]))),
-        peak_time=track.times[peak],
+        open=at.still_open,
+        rows=at.last - at.first + 1,
+        kind=kind,
+        direction=None if value is None or expected is None or value == expected else _side(value - expected),
+        severity=_severity(top),
+        peak_time=track.times[at.peak],
         value_at_peak=value,
         expected_at_peak=expected,
-        deviation_pct=_percent(value, expected),
+        deviation_pct=None if value is None else _percent(value, expected),
+        score=round(top, 3),
         p_value=p_value,
         once_in=once_in,
-        message=f"{track.unique_id} {_span(start, end)}: {_comparison(track, peak)}; once in {once_in}",
+        top_channels=_top_channels(tracks, at) if len(tracks) > 1 else "",
+        detected_at=track.times[at.alarm],
+        delay=duration(at.alarm - at.first, rows_per_week=rows_per_week) if at.alarm > at.first else "",
+        message=f"{track.unique_id} {_span(start, end)}: {seen}; once in {once_in}",
     )
+
+
+def _side(difference: float) -> Literal["up", "down"]:
+    return "up" if difference > 0 else "down"
+
+
+def _top_channels(tracks: Sequence[Track], at: _Stretch) -> str:
+    """The three channels with the largest shares of the evidence, each with its value and forecast at the peak."""
+    inside = slice(at.first, at.last + 1)
+    shares = np.array([np.nansum(track.evidence[inside]) for track in tracks])
+    if not shares.sum() > 0:
+        return ""
+    told = []
+    for k in np.argsort(-shares, kind="stable")[:TOP_CHANNELS]:
+        name = tracks[k].unique_id.removeprefix(f"{tracks[k].series}/")
+        share = 100 * shares[k] / shares.sum()
+        told.append(f"{name} {share:.0f} % ({tracks[k].y[at.peak]:.6g}, expected {tracks[k].expected[at.peak]:.6g})")
+    return "; ".join(told)
 
 
 def event_id(unique_id: str, start: str) -> str:
@@ -189,39 +291,6 @@ def _severity(score: float) -> Severity:
     if score >= CRITICAL_SCORE:
         return "critical"
     return "warning" if score >= WARNING_SCORE else "info"
-
-
-def _kind(y: Floats, first: int, last: int, peak: int, day: int) -> Kind:
-    earlier = y[:first][np.isfinite(y[:first])]
-    inside = y[first : last + 1][np.isfinite(y[first : last + 1])]
-    if len(inside) >= FLAT_ROWS and np.ptp(inside) == 0 and _repeats(earlier) < USUAL_REPEATS:
-        return "flat"
-    if _level_shifted(y, first, day):
-        return "level_shift"
-    margin = NEW_EXTREME_SHARE * np.ptp(earlier) if len(earlier) else math.inf
-    if len(earlier) and not earlier.min() - margin <= y[peak] <= earlier.max() + margin:
-        return "new_extreme"
-    return "spike" if last - first < SPIKE_ROWS else "burst"
-
-
-def _repeats(values: Floats) -> float:
-    """Share of rows equal to the row before."""
-    return float(np.mean(np.diff(values) == 0)) if len(values) > 1 else 1.0
-
-
-def _level_shifted(y: Floats, first: int, day: int) -> bool:
-    lag = day * math.ceil(SHIFT_ROWS / day)
-    if first < 2 * lag or first + lag > len(y):
-        return False
-    usual = y[first - lag : first] - y[first - 2 * lag : first - lag]
-    now = y[first : first + lag] - y[first - lag : first]
-    usual, now = usual[np.isfinite(usual)], now[np.isfinite(now)]
-    if min(len(usual), len(now)) < SHIFT_ROWS:
-        return False
-    shift = float(np.median(now))
-    spread = 1.4826 * float(np.median(np.abs(usual - np.median(usual))))
-    one_sided = float(np.mean(now * shift > 0)) >= SHIFT_SHARE
-    return one_sided and abs(shift) > SHIFT_SPREADS * spread
 
 
 def _known(value: float) -> float | None:

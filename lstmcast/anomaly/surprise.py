@@ -79,13 +79,13 @@ def _transform(value: Floats, quantiles: Floats, median: Floats, probit: Floats)
 def _outer_scales(quantiles: Floats, median: Floats, probit: Floats) -> tuple[Floats, Floats]:
     """User's units per unit of z below the lowest and above the highest quantile, never zero: two of (n, Hk).
 
-    The slope of the outer segment, unless it has (nearly) collapsed: then a part of the whole band's slope, at last
-    the rounding of a float32 forecast.
+    The slope from the median to the outer quantile, unless it has (nearly) collapsed: then a part of the whole band's
+    slope, at last the rounding of a float32 forecast.
     """
     whole = (quantiles[..., -1] - quantiles[..., 0]) / (probit[-1] - probit[0])
     floor = np.maximum(0.1 * whole, _FLOAT32_STEP * np.abs(median) + np.finfo(np.float32).tiny)
-    down = (quantiles[..., 1] - quantiles[..., 0]) / (probit[1] - probit[0])
-    up = (quantiles[..., -1] - quantiles[..., -2]) / (probit[-1] - probit[-2])
+    down = (median - quantiles[..., 0]) / -probit[0]
+    up = (quantiles[..., -1] - median) / probit[-1]
     return np.maximum(down, floor), np.maximum(up, floor)
 
 

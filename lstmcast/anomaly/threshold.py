@@ -6,13 +6,14 @@ import math
 import re
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmcast.anomaly.tail import MIN_PAST, Scores
+from lstmcast.anomaly.tail import Scores
 from lstmcast.errors import UsageError
 
 Floats = NDArray[np.float64]
@@ -20,6 +21,7 @@ Direction = Literal["both", "up", "down"]
 
 FLOOR = 15.0  # evidence below it is never an alarm, whatever the budget
 CLOSENESS = 0.75  # share of the last budgeted peak that a new one must reach
+FALSE_SHARE = 0.05
 MEMORY_WEEKS = 8
 MEMORY_ROWS = 8000  # the memory where rows have no calendar
 LEAST_MEMORY_ROWS = 1000  # eight weeks of daily rows are too few to rank peaks in
@@ -70,48 +72,69 @@ def parse_budget(text: str, *, rows_per_week: float | None) -> float:
 
 def flag(
     scores: Scores,
-    deviation: Floats,
     *,
+    eligible: NDArray[np.bool_],
     budget: float,
     rows_per_week: float | None,
     warm_up: int,
     threshold: float | None = None,
-    direction: Direction = "both",
-    min_deviation: float = 0.0,
+    floor: float = FLOOR,
 ) -> Flags:
-    """Rows worth an alarm: enough evidence, on the side that counts, far enough from the forecast.
+    """Rows worth an alarm: enough evidence for the budget, among the ``eligible`` (n,) ones.
 
-    ``deviation`` (n,) signed error in the user's units; a row without one passes only if side and size do not matter.
-    ``budget`` alarms per row. The bar of a row is ``FLOOR`` or, once the last eight weeks have spent the budget, a part
-    of the weakest peak within it; only rows before it are looked at. ``threshold`` is a fixed bar instead. The first
-    ``warm_up`` rows and the first ``MIN_PAST`` observed ones are never flagged.
+    ``budget`` alarms per row. The bar of a row is ``floor`` or, once the last eight weeks have spent the budget, a part
+    of the weakest peak within it; only rows before it are looked at. ``threshold`` is a fixed bar instead.
 
     The budget is a target, not a guarantee. However short the history, one peak fits it, and whatever comes near that
-    peak passes: white noise at five-minute steps spends several times a monthly budget.
+    peak passes.
     """
-    settled = (np.arange(len(deviation)) >= warm_up) & (np.cumsum(np.isfinite(scores.sum)) > MIN_PAST)
-    eligible = settled & _counts(deviation, direction, min_deviation)
-    floor = FLOOR if threshold is None else threshold
+    floor = floor if threshold is None else threshold
     candidates = np.flatnonzero(eligible & (scores.sum >= floor))
     bars = np.full(len(candidates), floor)
     if threshold is None:
         weeks = None if rows_per_week is None else math.ceil(MEMORY_WEEKS * rows_per_week)
         memory = MEMORY_ROWS if weeks is None else max(weeks, LEAST_MEMORY_ROWS)
-        bars = _budget_bars(scores.score, candidates, budget=budget, memory=memory, first=warm_up)
-    raised = np.zeros(len(deviation), dtype=np.bool_)
-    active = np.zeros(len(deviation), dtype=np.bool_)
+        bars = np.maximum(floor, _budget_bars(scores.score, candidates, budget=budget, memory=memory, first=warm_up))
+    raised = np.zeros(len(eligible), dtype=np.bool_)
+    active = np.zeros(len(eligible), dtype=np.bool_)
     raised[candidates] = scores.score[candidates] >= bars
     active[candidates] = scores.sum[candidates] >= bars
     return Flags(raised=raised, active=active)
 
 
-def _counts(deviation: Floats, direction: Direction, min_deviation: float) -> NDArray[np.bool_]:
-    counts = np.ones(len(deviation), dtype=np.bool_)
+def false_discovery(
+    cases: Sequence[tuple[NDArray[np.int64], Scores, NDArray[np.bool_]]], *, rate: float = FALSE_SHARE
+) -> list[Flags]:
+    """Flags of many series by the false discovery rate among those that speak at one time (Benjamini & Hochberg 1995).
+
+    Each case has the times (n,), scores and eligible rows of a series. At each time the p-values of all series are
+    ranked; those up to the largest p(k) ≤ rate · k / m pass, if their score also reaches ``FLOOR``.
+    """
+    bounds = np.cumsum([0, *(len(time) for time, _, _ in cases)])
+    time = np.concatenate([time for time, _, _ in cases])
+    p_value = np.concatenate([np.where(eligible, scores.p_value, 1.0) for _, scores, eligible in cases])
+    order = np.lexsort((p_value, time))
+    _, first, count = np.unique(time[order], return_index=True, return_counts=True)
+    rank = np.arange(len(time)) - np.repeat(first, count) + 1
+    passes = p_value[order] <= rate * rank / np.repeat(count, count)
+    last = np.maximum.reduceat(np.where(passes, rank, 0), first)
+    discovered = np.zeros(len(time), dtype=np.bool_)
+    discovered[order] = rank <= np.repeat(last, count)
+    flags = []
+    for k, (_, scores, eligible) in enumerate(cases):
+        found = discovered[bounds[k] : bounds[k + 1]] & eligible
+        flags.append(Flags(raised=found & (scores.score >= FLOOR), active=found & (scores.sum >= FLOOR)))
+    return flags
+
+
+def counts(deviation: Floats, direction: Direction, min_deviation: float) -> NDArray[np.bool_]:
+    """Rows (n,) whose signed error is on the side that counts and large enough, in the user's units."""
+    counted = np.ones(len(deviation), dtype=np.bool_)
     if direction != "both":
-        counts &= deviation > 0 if direction == "up" else deviation < 0
+        counted &= deviation > 0 if direction == "up" else deviation < 0
     if min_deviation > 0:
-        counts &= np.abs(deviation) >= min_deviation
-    return counts
+        counted &= np.abs(deviation) >= min_deviation
+    return counted
 
 
 def _budget_bars(score: Floats, candidates: NDArray[np.int64], *, budget: float, memory: int, first: int) -> Floats:

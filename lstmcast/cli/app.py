@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from lstmcast.cli.console import Console, Manners
 from lstmcast.cli.failures import Terminated, failure
-from lstmcast.cli.options import GENERAL, VERSION
+from lstmcast.cli.options import GENERAL, VERSION, completed
 from lstmcast.cli.verb import declare
 from lstmcast.cli.verbs.backtest import backtest
 from lstmcast.cli.verbs.check import check
@@ -24,10 +24,13 @@ from lstmcast.cli.verbs.detect import detect_anomalies
 from lstmcast.cli.verbs.doctor import doctor
 from lstmcast.cli.verbs.evaluate import evaluate
 from lstmcast.cli.verbs.future_frame import future_frame
+from lstmcast.cli.verbs.history import history
 from lstmcast.cli.verbs.init import init
 from lstmcast.cli.verbs.listing import list_members
+from lstmcast.cli.verbs.model import model
 from lstmcast.cli.verbs.plot import plot
 from lstmcast.cli.verbs.predict import predict
+from lstmcast.cli.verbs.run import run as run_job
 from lstmcast.cli.verbs.train import train
 from lstmcast.errors import UsageError
 from lstmcast.family import nearest
@@ -42,6 +45,9 @@ VERBS = {
     "evaluate": (evaluate, "Score an old forecast against what came true."),
     "check": (check, "Read and validate data; trains nothing."),
     "future-frame": (future_frame, "The rows to fill with covariates known ahead."),
+    "run": (run_job, "Carry out a scheduled job once."),
+    "history": (history, "How good a job's forecasts turned out."),
+    "model": (model, "Show, verify or upgrade a model folder."),
     "plot": (plot, "Draw a forecast or anomalies file."),
     "init": (init, "Write a commented settings file."),
     "config": (config, "Every setting: its value and origin, or the schema."),
@@ -59,14 +65,20 @@ Exit codes:
     6  partial: written, but some series failed or fell back
     7  memory, device, disk or permissions
    10  an anomaly, with --fail-on-anomaly
+   11  old data, with --fail-on-stale or a job's stale_after
    12  too little history in every series
    70  a fault of lstmcast; a crash report is written
+   75  try later: the job is running, or its input is still being written
   130  interrupted (143: terminated)"""
 _HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 
 class Verb(TyperCommand):
     """A command whose help is plain text in panels: it costs no start-up time and survives pipes."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        rest: list[str] = super().parse_args(ctx, completed(args))
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[Any]] = {"Arguments": [], "Options": []}

@@ -81,6 +81,8 @@ class Console:
             self._write_json({**outcome.facts, "exit_code": outcome.code})
         elif outcome.table is not None:
             self._write_table(outcome.table)
+        elif outcome.text:
+            self.text(outcome.text)
         sys.stdout.flush()
 
     def fail(self, failure: Failure, error: BaseException) -> None:

@@ -15,12 +15,11 @@ from typing import Any
 import typer
 
 from lstmcast import __version__
-from lstmcast.errors import LstmcastError, StoppedError
+from lstmcast.errors import LstmcastError, StoppedError, is_out_of_memory
 from lstmcast.masking import masked
 
 # The class lives in a different module of each Typer generation; its child has always been public.
 _CommandLineError: Any = typer.BadParameter.__mro__[1]
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 _NO_DISK = (errno.ENOSPC, errno.EDQUOT)
 _SMALLER = "use a smaller --batch, --context or --hidden"
 
@@ -51,17 +50,11 @@ def failure(error: BaseException) -> Failure:
         return Failure(143, "terminated; outputs are as they were", "run the same command again")
     if isinstance(error, KeyboardInterrupt):
         return Failure(130, "interrupted; outputs are as they were", "run the same command again")
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return Failure(7, f"out of memory: {error}".rstrip(": "), _SMALLER)
     if isinstance(error, OSError) and error.errno in _NO_DISK:
         return Failure(7, f"the disk is full: {error}", "free some space, or write elsewhere with -o or -m")
     return _bug(error)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _NO_MEMORY)
 
 
 def _sentence(error: Any) -> str:

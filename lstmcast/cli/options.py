@@ -216,12 +216,20 @@ DETECTION = Panel(
     "What counts as an anomaly",
     (
         Flag("detection.budget", "--budget", "Alarms a series may raise: 1/month, 3/week, 1/1000rows.", "COUNT/SPAN"),
-        Flag("detection.threshold", "--threshold", "Fixed score threshold instead of the budget.", "SCORE"),
+        Flag(
+            "detection.threshold",
+            "--threshold",
+            "Instead of the budget: a score, or fdr, ndt, labels (best on half of --labels).",
+            "fdr|ndt|labels",
+        ),
+        Flag("detection.mode", "--mode", "Judge with hindsight, or as if live.", "offline|online"),
         Flag("detection.direction", "--direction", "Which side counts.", "both|up|down"),
         Flag("detection.min_deviation", "--min-deviation", "Smallest error worth an alarm, in units.", "VALUE"),
         Flag("detection.min_duration", "--min-duration", "Rows an event must last.", "ROWS"),
         Flag("detection.merge_within", "--merge-within", "Flags this close are one event.", "ROWS"),
-        Flag("detection.fit", "--fit", "When to fit forecasters to the data given.", "auto|always|never"),
+        Flag("detection.quiet_rows", "--quiet-rows", "Rows in which the echo of an alarm halves.", "ROWS"),
+        Flag("detection.warm_up", "--warmup", "First rows, learnt from and never flagged.", "ROWS"),
+        Flag("detection.fit", "--fit", "With -m: when to use the detector's own forecaster.", "auto|always|never"),
     ),
 )
 
@@ -233,6 +241,20 @@ COMPUTE = Panel(
         Flag("training.threads", "--threads", "CPU threads; 1 if not given.", "N"),
     ),
 )
+
+OPTIONAL_VALUES = {"--fail-on-anomaly": ("info", "warning", "critical")}
+"""Options that may stand alone: they then mean the first of their values."""
+
+
+def completed(arguments: list[str]) -> list[str]:
+    """``arguments`` with the value of each option that stands alone although it takes one."""
+    whole: list[str] = []
+    for place, word in enumerate(arguments):
+        choices = OPTIONAL_VALUES.get(word)
+        alone = choices is not None and (place + 1 == len(arguments) or arguments[place + 1] not in choices)
+        whole += [word, choices[0]] if choices is not None and alone else [word]
+    return whole
+
 
 _DATA = "CSV or Parquet files, folders of Parquet, globs, - for standard input, or a database URL with --query."
 Data = Annotated[list[str], typer.Argument(help=_DATA, metavar="DATA")]

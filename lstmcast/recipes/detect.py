@@ -1,83 +1,205 @@
-"""``detect-anomalies``: every row scored by forecasts that had not seen it, flagged within a budget, told as events."""
+"""``detect-anomalies``: every row judged by forecasts that had not seen it, flagged within a budget, told as events."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from lstmcast.anomaly.crossfit import distances, out_of_sample
-from lstmcast.anomaly.events import Event
-from lstmcast.anomaly.judge import in_input_order, judge
-from lstmcast.anomaly.threshold import parse_budget
+from lstmcast.anomaly.endings import ANOMALY, SEVERITIES, STALE, UNKNOWN, nagios, nagios_line, severe, staleness
+from lstmcast.anomaly.events import Event, Severity
+from lstmcast.anomaly.explain import explained, place_of
+from lstmcast.anomaly.feedback import bars
+from lstmcast.anomaly.judge import Case, Circumstances, decide, examine, tell
+from lstmcast.anomaly.listen import Heard, listen
+from lstmcast.anomaly.rows import events_frame, rows_frame
+from lstmcast.anomaly.selection import first_time, last_time, later_rows, since
+from lstmcast.anomaly.spans import NOTHING, read_stretches
+from lstmcast.anomaly.state import State, load_state, save_state
+from lstmcast.anomaly.threshold import Flags, parse_budget
 from lstmcast.artifact import Model, load
 from lstmcast.config import DetectionSettings, Settings
+from lstmcast.data.clock import Clock
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
-from lstmcast.data.writer import Format, check_output, write_table
-from lstmcast.errors import DataError, UsageError
+from lstmcast.data.writer import STDOUT, Format, check_output, write_table
+from lstmcast.errors import LstmcastError, UsageError
 from lstmcast.fit import device
-from lstmcast.fit.facts import measure
-from lstmcast.forecast.intervals import significant
 from lstmcast.masking import masked
-from lstmcast.outcome import Notice, OnProgress, Outcome, silent
+from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
 
 _DAILY = 5  # rows a week from which a budget by the month makes sense
+_TOLD = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What is asked of a run besides the settings; each is an option of the verb."""
+
+    model: Path | None = None
+    output: str = "anomalies.csv"
+    events: str = "events.csv"
+    format: Format | None = None
+    safe_csv: bool = False
+    since: str | None = None
+    last: str | None = None
+    new_only: bool = False
+    state: Path | None = None
+    ignore: Path | None = None
+    labels: Path | None = None
+    feedback: Path | None = None
+    fail_on_anomaly: Severity | None = None
+    fail_on_stale: str | None = None
+    exit_codes: Literal["plain", "nagios"] = "plain"
+    explain: str | None = None
+    plot: Path | None = None
+    html: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The verdicts on a delivery: ``table`` by input row; ``events`` of ``cases``, in order of time within each."""
+
+    cases: list[Case]
+    flags: list[Flags]
+    events: list[list[Event]]
+    table: pd.DataFrame
+    circumstances: Circumstances
 
 
 def detect_anomalies(
-    sources: list[str],
-    *,
-    settings: Settings,
-    model: Path | None = None,
-    output: str = "anomalies.csv",
-    events: str = "events.csv",
-    format: Format | None = None,  # noqa: A002  # the flag's name
-    safe_csv: bool = False,
-    since: str | None = None,
-    fail_on_anomaly: bool = False,
-    on_progress: OnProgress = silent,
+    sources: list[str], *, settings: Settings, on_progress: OnProgress = silent, **asked: Any
 ) -> Outcome:
     """Score every row of ``sources`` (without any: of the files the model was trained on), flag, and group into events.
 
-    Rows later than a model's training are judged by the model; the others by two forecasters fitted to the data given,
-    each judging the half it has not seen (``detection.fit``: auto, always, never). Exit code 10 with
-    ``fail_on_anomaly`` if there is an event. Raises what reading, loading and fitting raise.
+    Each row is forecast by a network taught on earlier rows, or by a model where one is given and the row is later than
+    its training. With a state the rows of this delivery continue those of earlier ones. Exit code 10 if there is an
+    event of the level asked for, 11 if the data are stale; with nagios codes 0 to 3, errors included. Raises what
+    reading, loading and teaching raise. ``asked`` are the fields of ``Wishes``.
     """
+    wishes = Wishes(**asked)
+    if wishes.exit_codes == "plain":
+        return _detect(sources, settings, wishes, on_progress)
+    try:
+        return _detect(sources, settings, wishes, on_progress)
+    except LstmcastError as error:
+        line = nagios_line(UNKNOWN, error.message.splitlines()[0])
+        return Outcome(UNKNOWN, {"error": error.message}, (error.remedy,), table=Table("", (line,), ()))
+
+
+def _detect(sources: list[str], settings: Settings, wishes: Wishes, on_progress: OnProgress) -> Outcome:
+    _refuse(settings.detection, wishes)
     device.use_threads(settings.training.threads)
-    for place in (output, events):
+    for place in (wishes.output, wishes.events):
         check_output(place)
-    trained = load(model) if model is not None else None
-    reading = _read(sources, settings, trained, on_progress)
-    panel = reading.panel
-    known = measure(panel)
-    season = next(iter(known.seasons or panel.schema.frequency.seasons()), 24)
-    budget = _budget(settings.detection, panel)
-    per_row = parse_budget(budget, rows_per_week=panel.schema.frequency.rows_per_week())
-    forecasts = out_of_sample(panel, settings, trained, distances(season, known.median_length), on_progress)
-    rows, found = judge(panel, forecasts, settings.detection, budget=per_row, day=season)
-    table = in_input_order(rows, reading)
-    if since is not None:
-        table, found = _since(table, found, panel, since)
-    write_table(table, output, format=format, keys=("unique_id", "channel", "ds"), safe=safe_csv)
-    write_table(_events_frame(found), events, format=format, keys=("event_id",), safe=safe_csv)
-    if fail_on_anomaly:  # the reason of the exit code, also for --quiet
-        for event in found:
-            on_progress(Notice(event.message, "warning"))
-    facts = _facts(table, found, output, events, budget=budget, per_row=per_row)
-    return Outcome(code=10 if fail_on_anomaly and found else 0, facts=facts, lines=_lines(facts, found))
+    trained = load(wishes.model) if wishes.model is not None else None
+    kept = load_state(wishes.state) if wishes.state is not None else None
+    if wishes.state is not None:
+        settings = settings.model_copy(update={"detection": settings.detection.model_copy(update={"mode": "online"})})
+    reading = _read(sources, settings, trained, kept, on_progress)
+    asked = _asked(settings, wishes)
+    if kept is not None and (kept.fingerprint, kept.asked) == (reading.fingerprint, asked) and _written(wishes):
+        said = "nothing new: the data are those of the last run, whose files stand"
+        return _ended(reading.panel, wishes, (), kept.open_events, {"noop": True}, (said,), on_progress)
+    heard = listen(reading.panel, settings, trained=trained, kept=kept, on_progress=on_progress)
+    told = _judged(reading, heard, settings, wishes, on_progress)
+    table, found = _reported(told, reading.panel, heard, wishes, kept)
+    form, safe = wishes.format, wishes.safe_csv
+    write_table(table, wishes.output, format=form, keys=("unique_id", "channel", "ds"), safe=safe)
+    write_table(events_frame(found), wishes.events, format=form, keys=("event_id",), safe=safe)
+    _draw(table, found, reading.panel, heard, wishes)
+    if wishes.state is not None:
+        save_state(_remember(reading, heard, told, kept, asked), wishes.state)
+    facts = _facts(table, found, wishes, told)
+    lines = _lines(facts, found)
+    if wishes.labels is not None:
+        facts["labels"], said_of_labels = _compared(told, reading.panel.schema.clock, wishes.labels)
+        lines = (*said_of_labels, *lines)
+    new = [event for event in found if kept is None or event.event_id not in kept.told]
+    still_open = [event for event in found if event.open]
+    explanation = _explained(told, reading.panel.schema.clock, wishes.explain) if wishes.explain else None
+    return _ended(reading.panel, wishes, new, still_open, facts, lines, on_progress, explanation)
 
 
-def _read(sources: list[str], settings: Settings, trained: Model | None, on_progress: OnProgress) -> Reading:
+def _refuse(detection: DetectionSettings, wishes: Wishes) -> None:
+    if wishes.plot is not None or wishes.html is not None:
+        from lstmcast.report.events_page import check_suffixes  # drawing takes a second to load
+
+        check_suffixes(plot=wishes.plot, html=wishes.html)
+    if detection.threshold == "labels" and wishes.labels is None:
+        raise UsageError("--threshold labels needs incidents to learn from", remedy="name them: --labels INCIDENTS.csv")
+    if wishes.new_only and wishes.state is None:
+        raise UsageError("--new-only needs to know what was seen before", remedy="name a folder: --state FOLDER")
+    if detection.threshold == "ndt" and (wishes.state is not None or detection.mode == "online"):
+        raise UsageError("--threshold ndt looks at the whole history at once", remedy="leave it out for streams")
+    if sum([wishes.since is not None, wishes.last is not None, wishes.new_only]) > 1:
+        raise UsageError("--since, --last and --new-only exclude each other", remedy="choose one")
+
+
+def _read(
+    sources: list[str], settings: Settings, trained: Model | None, kept: State | None, on_progress: OnProgress
+) -> Reading:
     if trained is None and not sources:
         raise UsageError("there is neither a data file nor a model", remedy="name the file: detect-anomalies DATA.csv")
-    if trained is None:
-        return read(sources, settings.reader, on_progress=on_progress)
-    reader = settings.reader.asking_like(trained.settings.reader) if sources else settings.reader
-    return read(sources or list(trained.sources), reader, schema=trained.schema, on_progress=on_progress)
+    schema = kept.schema if kept else trained.schema if trained else None
+    return read(
+        sources or list(trained.sources if trained else ()), settings.reader, schema=schema, on_progress=on_progress
+    )
+
+
+def _asked(settings: Settings, wishes: Wishes) -> str:
+    """What the outputs depend on besides the data, as a digest."""
+    said = {
+        "settings": settings.model_dump(mode="json"),
+        "wishes": {key: str(value) for key, value in asdict(wishes).items() if key != "explain"},
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _written(wishes: Wishes) -> bool:
+    """Whether the files of the last run can stand."""
+    if wishes.explain is not None or STDOUT in (wishes.output, wishes.events):
+        return False
+    files = [Path(wishes.output), Path(wishes.events), wishes.plot, wishes.html]
+    return all(file is None or file.exists() for file in files)
+
+
+def _judged(reading: Reading, heard: Heard, settings: Settings, wishes: Wishes, on_progress: OnProgress) -> Told:
+    schema, detection = reading.panel.schema, settings.detection
+    clock = schema.clock
+    ignored = read_stretches(wishes.ignore, clock, flag="--ignore") if wishes.ignore else NOTHING
+    budget = _budget(detection, reading.panel)
+    online = detection.mode == "online"
+    circumstances = Circumstances(
+        rhythm=heard.rhythm,
+        frequency=schema.frequency,
+        settings=detection,
+        budget=parse_budget(budget, rows_per_week=schema.frequency.rows_per_week()),
+        warm_up=heard.plan.warm_up if online or detection.warm_up is not None else None,
+        look_back=not online,
+        format=clock.format,
+        ignored=ignored.cover,
+        bars=bars(wishes.feedback) if wishes.feedback else {},
+    )
+    cases = [examine(name, group, circumstances) for name, group in zip(heard.names, heard.series, strict=True)]
+    if detection.threshold == "labels" and wishes.labels is not None:
+        from lstmcast.anomaly.labels import best_bar  # with scikit-learn, another second
+
+        bar = best_bar(cases, read_stretches(wishes.labels, clock, flag="--labels"))
+        on_progress(Notice(f"threshold {bar:.4g}: the best on the first half of the incidents"))
+        flags = decide(cases, circumstances, bar=bar)
+    else:
+        flags = decide(cases, circumstances)
+    judged = [tell(case, chosen, circumstances) for case, chosen in zip(cases, flags, strict=True)]
+    events = [found for _, found in judged]
+    gaps = [[event for event in found if event.kind == "missing"] for found in events]
+    table = rows_frame(reading, cases, [verdicts for verdicts, _ in judged], gaps)
+    return Told(cases, flags, events, table, circumstances)
 
 
 def _budget(detection: DetectionSettings, panel: Panel) -> str:
@@ -87,56 +209,111 @@ def _budget(detection: DetectionSettings, panel: Panel) -> str:
     return "1/month" if per_week >= _DAILY else "1/100rows"
 
 
-def _since(table: pd.DataFrame, found: list[Event], panel: Panel, since: str) -> tuple[pd.DataFrame, list[Event]]:
-    clock = panel.schema.clock
-    try:
-        first = int(clock.parse([since])[0])
-    except DataError as error:
-        raise UsageError(
-            f"--since {since!r} is not a time of this file",
-            remedy=f"write it like {clock.format(panel.start[:1])[0]}",
-        ) from error
-    kept = clock.parse(table["ds"].tolist()) >= first
-    if not kept.any():
-        raise UsageError(f"there is no row at or after --since {since}", remedy=f"the last is {table['ds'].max()}")
-    ends = clock.parse([event.end for event in found]) if found else np.empty(0, dtype=np.int64)
-    return table[kept], [event for event, end in zip(found, ends, strict=True) if end >= first]
+def _reported(
+    told: Told, panel: Panel, heard: Heard, wishes: Wishes, kept: State | None
+) -> tuple[pd.DataFrame, list[Event]]:
+    """The rows and events asked for: all, those of a time on, or those that no earlier run has told."""
+    found = [event for events in told.events for event in events]
+    if wishes.new_only and kept is not None:
+        known = {
+            name: last_time(kept.channels, [channel.name for channel in group])
+            for name, group in zip(heard.names, heard.series, strict=True)
+        }
+        table = later_rows(told.table, panel.schema.clock, known)
+        return table, [event for event in found if event.event_id not in kept.told]
+    if wishes.since is None and wishes.last is None:
+        return told.table, found
+    return since(told.table, found, panel, first_time(panel, since=wishes.since, last=wishes.last))
 
 
-def _events_frame(found: list[Event]) -> pd.DataFrame:
-    names = [field.name for field in fields(Event)]
-    frame = pd.DataFrame([asdict(event) for event in found], columns=names)
-    return frame.assign(
-        open=frame["open"].astype(int),
-        deviation_pct=frame["deviation_pct"].astype(float).round(1),
-        p_value=significant(frame["p_value"].to_numpy(dtype=np.float64)),
+def _draw(table: pd.DataFrame, found: list[Event], panel: Panel, heard: Heard, wishes: Wishes) -> None:
+    for path in (wishes.plot, wishes.html):
+        if path is not None:
+            from lstmcast.report.events_page import save_events_page
+
+            save_events_page(table, events_frame(found), panel.schema.clock, path, week=heard.rhythm.week)
+
+
+def _remember(reading: Reading, heard: Heard, told: Told, kept: State | None, asked: str) -> State:
+    events = [event for found in told.events for event in found]
+    earlier = kept.told if kept else ()
+    return State(
+        schema=kept.schema if kept else reading.panel.schema,
+        plan=heard.plan,
+        rhythm=heard.rhythm,
+        memory=heard.memory,
+        channels={channel.name: channel for channel in heard.channels},
+        fingerprint=reading.fingerprint,
+        asked=asked,
+        told=tuple(dict.fromkeys([*earlier, *(event.event_id for event in events)])),
+        open_events=tuple(event for event in events if event.open),
     )
 
 
-def _facts(
-    table: pd.DataFrame, found: list[Event], output: str, events: str, *, budget: str, per_row: float
-) -> dict[str, Any]:
+def _compared(told: Told, clock: Clock, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    from lstmcast.anomaly.labels import metrics
+
+    labels = read_stretches(path, clock, flag="--labels")
+    raised = [flags.raised for flags in told.flags]
+    halved = 0.5 if told.circumstances.settings.threshold == "labels" else 0.0
+    return metrics(told.cases, raised, labels, rows_per_week=told.circumstances.frequency.rows_per_week(), after=halved)
+
+
+def _explained(told: Told, clock: Clock, wanted: str) -> tuple[Table, tuple[str, ...]]:
+    k, row = place_of(wanted, told.cases, told.events, clock)
+    return explained(told.cases[k], told.flags[k], row, told.circumstances)
+
+
+def _facts(table: pd.DataFrame, found: list[Event], wishes: Wishes, told: Told) -> dict[str, Any]:
     scored = int((table["status"] == "ok").sum())
+    facts = told.circumstances
+    weeks = scored / per_week if (per_week := facts.frequency.rows_per_week()) else None
     return {
         "rows": len(table),
         "scored": scored,
         "anomalous_rows": int(table["is_anomaly"].sum()),
         "events": [asdict(event) for event in found],
-        "budget": budget,
-        "events_within_budget": round(per_row * scored, 1),
-        "output": masked(output),
-        "events_output": masked(events),
+        "series": len(told.cases),
+        "budget_per_row": facts.budget,
+        "events_within_budget": round(facts.budget * scored, 1),
+        "events_per_week_and_series": round(len(found) / weeks, 3) if weeks else None,
+        "output": masked(wishes.output),
+        "events_output": masked(wishes.events),
     }
 
 
 def _lines(facts: dict[str, Any], found: list[Event]) -> tuple[str, ...]:
-    order = {"critical": 0, "warning": 1, "info": 2}
-    worst = sorted(found, key=lambda event: order[event.severity])[:5]
+    worst = sorted(found, key=lambda event: -SEVERITIES.index(event.severity))[:_TOLD]
     told = [f"{event.severity}: {event.message}" for event in worst]
     if len(found) > len(worst):
         told.append(f"and {len(found) - len(worst)} more in {facts['events_output']}")
     count = f"{len(found)} event{'' if len(found) == 1 else 's'} in {facts['scored']:,} scored rows"
-    told.append(f"{count}; a budget of {facts['budget']} per series allows about {facts['events_within_budget']:g}")
+    told.append(f"{count}; the budget allows about {facts['events_within_budget']:g}")
     told.append(f"rows: {facts['output']}, events: {facts['events_output']}")
     told.append(f"next: lstmcast plot {facts['output']}")
     return tuple(told)
+
+
+def _ended(
+    panel: Panel,
+    wishes: Wishes,
+    new: Sequence[Event],
+    still_open: Sequence[Event],
+    facts: dict[str, Any],
+    lines: tuple[str, ...],
+    on_progress: OnProgress,
+    explanation: tuple[Table, tuple[str, ...]] | None = None,
+) -> Outcome:
+    """The outcome with the exit code that was asked for."""
+    late = staleness(panel, wishes.fail_on_stale)
+    facts["stale"] = late is not None
+    if late is not None:
+        on_progress(Notice(late, "warning"))
+    table, lines = explanation or (None, lines)
+    if wishes.exit_codes == "nagios":
+        code, line = nagios(new if wishes.state is None else [*new, *still_open], late)
+        return Outcome(code, facts, lines, table=Table("", (line,), ()))
+    failing = severe(new, wishes.fail_on_anomaly)
+    for event in failing:  # the reason of the exit code, also for --quiet
+        on_progress(Notice(event.message, "warning"))
+    return Outcome(ANOMALY if failing else STALE if late is not None else 0, facts, lines, table=table)

@@ -1,0 +1,89 @@
+"""What a scheduled night costs when 24 rows are new, after a short history and after a long one.
+
+    python benchmarks/nightly.py
+
+Prints JSON lines: the wall time of `lstmcast run` on each length, and the ratio of the two. The bar: a night after
+1,000,000 rows takes at most 1.5 times as long as one after 10,000. Every night is a process of its own, as from cron;
+the smallest of some repetitions counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+NEW_ROWS = 24
+BAR = 1.5
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rows", type=int, nargs=2, default=(10_000, 1_000_000), help="the two lengths of history")
+    options.add_argument("--nights", type=int, default=5, help="nights measured on each")
+    options.add_argument("--detect", action="store_true", help="look for anomalies too")
+    chosen = options.parse_args()
+    times = {}
+    for rows in chosen.rows:
+        with tempfile.TemporaryDirectory() as folder:
+            times[rows] = measure(Path(folder), rows, nights=chosen.nights, detect=chosen.detect)
+    short, long = chosen.rows
+    ratio = min(times[long]) / min(times[short])
+    print(json.dumps({"ratio": round(ratio, 3), "bar": BAR, "held": ratio <= BAR, "detect": chosen.detect}))
+
+
+def measure(folder: Path, rows: int, *, nights: int, detect: bool) -> list[float]:
+    """Seconds of each night after the first, which trains and reads everything."""
+    history = made_up(rows + NEW_ROWS * nights)
+    job = {
+        "input": "meter.csv",
+        "retrain": "never",
+        "predict": {"horizon": 24, "output": "out/forecasts.csv"},
+        "settle": "0s",
+        "network": {"hidden": 16, "context": 168},
+        "training": {"max_steps": 20},
+    } | ({"detect": {"output": "out/anomalies.csv", "events": "out/events.csv"}} if detect else {})
+    (folder / "meter.yaml").write_text(yaml.safe_dump(job))
+    history.head(rows).to_csv(folder / "meter.csv", index=False)
+    one_night(folder)
+    seconds = []
+    for night in range(nights):
+        with (folder / "meter.csv").open("a") as file:
+            start = rows + NEW_ROWS * night
+            history.iloc[start : start + NEW_ROWS].to_csv(file, index=False, header=False)
+        took = one_night(folder)
+        status = json.loads((folder / "out" / "status.json").read_text())
+        told = {"rows": rows, "night": night + 1, "seconds": round(took, 2), "read": status["read"]}
+        print(json.dumps(told | {"scored": status["scored"]}), flush=True)
+        seconds.append(took)
+    return seconds
+
+
+def one_night(folder: Path) -> float:
+    """Wall seconds of one run."""
+    began = time.perf_counter()
+    program = shutil.which("lstmcast") or ""
+    command = [program] if program and not os.environ.get("PYTHONPATH") else [sys.executable, "-m", "lstmcast"]
+    subprocess.run([*command, "run", str(folder / "meter.yaml"), "-q"], check=True)
+    return time.perf_counter() - began
+
+
+def made_up(rows: int) -> pd.DataFrame:
+    """One hourly series with a day, a week and noise."""
+    hours, noise = np.arange(rows), np.random.default_rng(5)
+    value = 100 + 20 * np.sin(2 * np.pi * hours / 24) + 8 * np.sin(2 * np.pi * hours / 168) + noise.normal(size=rows)
+    return pd.DataFrame({"ds": pd.date_range("1910-01-01", periods=rows, freq="h"), "y": value.round(2)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Listen: one delivery of rows from reading to verdicts, with or without a state to continue from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lstmcast.anomaly.history import Delivery, Merged, by_series, delivery, merge
+from lstmcast.anomaly.model_forecasts import forecast_by, judged_by, unseen
+from lstmcast.anomaly.network import LEVELS
+from lstmcast.anomaly.rhythm import Rhythm, rhythm
+from lstmcast.anomaly.sequences import BACKS
+from lstmcast.anomaly.state import State
+from lstmcast.anomaly.tail import warm_up_rows
+from lstmcast.anomaly.teaching import FIRST_STEPS
+from lstmcast.anomaly.watch import UNTAUGHT, Channel, Memory, Plan, watch
+from lstmcast.artifact import Model
+from lstmcast.config import Settings
+from lstmcast.data.excerpt import excerpt
+from lstmcast.data.panel import Panel
+from lstmcast.errors import TooShortError, UsageError
+from lstmcast.fit import device
+from lstmcast.fit.facts import measure
+from lstmcast.outcome import Notice, OnProgress
+
+_STREAM_WEEKS = 2
+_STREAM_ROWS = (150, 750)
+_STREAM_NUMBERED = 300
+_HIDDEN = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is known after a delivery: ``channels`` of each of its series, all of them, and what is remembered."""
+
+    series: list[list[Channel]]
+    names: tuple[str, ...]
+    channels: list[Channel]
+    rhythm: Rhythm
+    plan: Plan
+    memory: Memory
+
+
+def listen(
+    panel: Panel, settings: Settings, *, trained: Model | None, kept: State | None, on_progress: OnProgress
+) -> Heard:
+    """Continue the histories that are known by the rows of ``panel``, and forecast each new row before looking at it.
+
+    Rows later than the training of ``trained`` are forecast by it, unless ``detection.fit`` says always. Raises
+    ``UsageError`` for fit never without a model, ``TooShortError`` when nothing can be judged.
+    """
+    fitting = settings.detection.fit
+    if fitting == "never" and trained is None:
+        raise UsageError("--fit never needs a model to judge with", remedy="name one with -m, or use --fit auto")
+    came = _renamed(delivery(panel), kept)
+    plan = kept.plan if kept else _plan(panel, came, settings)
+    beat = kept.rhythm if kept else _rhythm(panel, plan.warm_up)
+    memory = kept.memory if kept else UNTAUGHT
+    merged = merge(kept.channels if kept else {}, came, open_from=_open_from(kept, beat))
+    _tell_oddities(merged, on_progress)
+    fresh_to_model = unseen(panel, trained) if trained is not None and fitting != "always" else None
+    if fresh_to_model is not None and (fitting == "never" or fresh_to_model.all()):
+        silent_plan = Plan(warm_up=np.iinfo(np.int32).max)
+        channels, _ = watch(merged.known, merged.fresh, beat, silent_plan, on_progress=on_progress)
+    else:
+        channels, memory = watch(merged.known, merged.fresh, beat, plan, memory, on_progress=on_progress)
+    if trained is not None and fresh_to_model is not None:
+        network = trained.forecaster.to(device.choose(settings.training.device))
+        told = forecast_by(network, panel, fresh_to_model, on_progress=on_progress)
+        channels = judged_by(channels, _by_channel(told, panel, channels, merged), alone=fitting == "never")
+    longest = max(len(channel.time) for channel in channels)
+    judged = any(np.isfinite(channel.error).any() for channel in channels)
+    if settings.detection.mode == "offline" and (not judged or (fresh_to_model is None and longest <= plan.warm_up)):
+        raise TooShortError(
+            f"the longest series has {longest} rows; more than the {plan.warm_up} of the warm-up are needed",
+            remedy="give more history, or judge by a model trained on more of it: -m MODEL",
+        )
+    return Heard(by_series(came, channels), came.names, channels, beat, plan, memory)
+
+
+def stream_warm_up(rows_per_week: float | None) -> int:
+    """Rows of the warm-up where the number of rows to come is not known: two weeks, within bounds."""
+    if rows_per_week is None:
+        return _STREAM_NUMBERED
+    return int(np.clip(math.ceil(_STREAM_WEEKS * rows_per_week), *_STREAM_ROWS))
+
+
+def _plan(panel: Panel, came: Delivery, settings: Settings) -> Plan:
+    warm_up = settings.detection.warm_up
+    if warm_up is None and settings.detection.mode == "online":
+        warm_up = stream_warm_up(panel.schema.frequency.rows_per_week())
+    if warm_up is None:
+        warm_up = max(warm_up_rows(len(time)) for time, _ in came.rows)
+    return Plan(
+        warm_up=warm_up,
+        cell=settings.network.cell,
+        hidden=settings.network.hidden or _HIDDEN,
+        steps=min(FIRST_STEPS, settings.training.max_steps or FIRST_STEPS),
+        seed=settings.training.seed,
+    )
+
+
+def _rhythm(panel: Panel, warm_up: int) -> Rhythm:
+    """The rhythm of the calendar; where it has none, the one found in the warm-up."""
+    frequency = panel.schema.frequency
+    if frequency.seasons():
+        return rhythm(frequency)
+    first = panel.offsets[:-1]
+    return rhythm(frequency, found=measure(excerpt(panel, first, first + warm_up)).seasons)
+
+
+def _open_from(kept: State | None, beat: Rhythm) -> Mapping[str, int]:
+    """By channel, the time from which late and corrected rows are judged again: a day, within the newest lesson."""
+    if kept is None:
+        return {}
+    taught = kept.memory.ended + 1 if kept.memory.lessons else np.iinfo(np.int64).min
+    return {
+        name: max(taught, int(channel.time[-1]) - beat.day) if len(channel.time) and kept.memory.lessons else taught
+        for name, channel in kept.channels.items()
+    }
+
+
+def _renamed(came: Delivery, kept: State | None) -> Delivery:
+    """A lone series without an id goes by its file's name, which may change: it is the same series."""
+    if kept is None or kept.schema.id_col is not None or kept.schema.wide or len(came.names) != 1:
+        return came
+    alone = len(came.channels) == 1
+    known = {name if alone else name.rpartition("/")[0] for name in kept.channels}
+    if len(known) != 1:
+        return came
+    return Delivery((known.pop(),), came.channels, came.rows)
+
+
+def _tell_oddities(merged: Merged, on_progress: OnProgress) -> None:
+    told = []
+    if merged.late:
+        told.append(f"{merged.late} rows came late")
+    if merged.corrected:
+        told.append(f"{merged.corrected} rows were corrected")
+    if told:
+        left = f"; {merged.ignored} are too old to be judged again" if merged.ignored else ""
+        on_progress(Notice(f"{' and '.join(told)}{left}", "warning"))
+    if merged.truncated:
+        on_progress(Notice("the data end before rows that were seen earlier: the file was truncated", "warning"))
+    elif merged.forgotten:
+        on_progress(Notice(f"the data begin later than before: {merged.forgotten} earlier rows are remembered"))
+
+
+def _by_channel(
+    told: NDArray[np.float64], panel: Panel, channels: Sequence[Channel], merged: Merged
+) -> list[NDArray[np.float64]]:
+    """The model's forecasts at the new rows of each channel, NaN elsewhere."""
+    laid = []
+    bounds = np.searchsorted(np.repeat(panel.series, np.diff(panel.offsets)), np.arange(len(panel.ids) + 1))
+    width = panel.values.shape[1]
+    for number, channel in enumerate(channels):
+        table = np.full((len(channel.time), len(BACKS), len(LEVELS)), np.nan)
+        n, d = divmod(number, width)
+        if n < len(panel.ids):
+            rows = bounds[n] + np.flatnonzero(panel.observed[bounds[n] : bounds[n + 1], d])
+            new = np.arange(len(merged.known[number].time), len(channel.time))
+            at = np.searchsorted(panel.times(rows), channel.time[new])
+            table[new] = told[rows[np.minimum(at, len(rows) - 1)], :, d]
+        laid.append(table)
+    return laid

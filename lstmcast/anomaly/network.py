@@ -1,0 +1,63 @@
+"""The detector's forecaster: a small recurrent network that is asked about single rows.
+
+The context is folded into patches and read by the cell; each distance is a further step of the same cell, whose input
+says how far ahead the row lies, what was observed near that time a day and a week before, and its phase.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lstmcast.anomaly.sequences import BACKS, FACTS, Questions
+from lstmcast.net import weights
+from lstmcast.net.embed import Embed
+from lstmcast.net.heads.quantile import QuantileHead
+from lstmcast.net.stack import Stack
+
+LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+_PATCH = 8
+_DROPOUT = 0.1
+_LARGEST_ERROR, _LARGEST_PINBALL = 50.0, 10.0  # what was anomalous in training must not teach
+
+
+class RowForecaster(nn.Module):
+    """Quantiles of a row from one, six and twenty-four rows before it, at ``LEVELS``.
+
+    Weights are drawn from ``generator``; dropout in training draws from torch's own.
+    """
+
+    def __init__(self, *, cell: str, hidden: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.embed = Embed(patch=_PATCH, targets=1, covariates=0, hidden=hidden, generator=generator)
+        self.stack = Stack(cell, inputs=hidden, hidden=hidden, generator=generator)
+        self.position = weights.normal(len(BACKS), hidden, generator=generator)
+        self.question = weights.linear(FACTS, hidden, generator=generator)
+        self.head = QuantileHead(LEVELS)
+        self.write = weights.linear(hidden, self.head.width, generator=generator)
+        with torch.no_grad():
+            self.position.mul_(0.5)
+            self.question.weight.normal_(0, 0.5 / math.sqrt(FACTS), generator=generator)
+            self.write.weight.normal_(0, 0.3 / math.sqrt(hidden), generator=generator)
+            self.question.bias.zero_()
+            self.write.bias.zero_()
+
+    def forward(self, asked: Questions) -> Tensor:
+        """Quantiles (B, H, Q), ascending, in the units of the questions."""
+        rows = self.embed(asked.context[..., None], asked.known[..., None], asked.context[..., None][..., :0])
+        _, state = self.stack(rows, self.stack.initial_state(len(rows)))
+        step = self.position + self.question(asked.facts)
+        read, _ = self.stack.step(step, tuple(part.unsqueeze(1) for part in state))
+        raw = self.write(F.dropout(read, _DROPOUT, self.training))
+        return self.head.quantiles(raw, raw.new_zeros(raw.shape[:-1]))
+
+    def loss(self, asked: Questions, answers: Tensor, counted: Tensor) -> Tensor:
+        """Mean pinball loss of ``answers`` (B, H), where ``counted`` (B, H)."""
+        error = ((answers - asked.level) / asked.scale).clamp(-_LARGEST_ERROR, _LARGEST_ERROR)
+        error = error[..., None] - self(asked)
+        level = error.new_tensor(LEVELS)
+        pinball = 2 * torch.maximum(level * error, (level - 1) * error).clamp(max=_LARGEST_PINBALL)
+        return (pinball.mean(-1) * counted).sum() / counted.numel()

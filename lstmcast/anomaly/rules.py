@@ -1,0 +1,139 @@
+"""Rules: what people who watch sensors look for first, said without a forecast, of each row by the rows before it.
+
+A stuck sensor forecasts itself perfectly, a gap has no value to be surprised by, and after a step the network soon
+finds the new level normal: none of them is told well by forecast errors. Each rule asks for clearly more than the
+series has ever shown, so that it stays silent where the unusual is usual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+RuleKind = Literal["flat", "missing", "level_shift", "variance"]
+
+FLAT_ROWS = 6
+FLAT_EVIDENCE = 8.0  # −log10 of the chance of the run, from how often the series repeats a value
+MISSING_ROWS = 3
+BEYOND_LONGEST = 2.0  # times the longest run, or gap, so far
+DRIFT = 1.0  # robust spreads that a row may differ before it counts towards a shift
+LARGEST_STEP = 3.0
+SHIFT_EVIDENCE = 24.0
+SHIFT_DAYS = 0.5  # of evidence, at least: a quarter of a day at the largest step
+BEYOND_HIGHEST = 2.0
+BEYOND_WIDEST = 2.0
+WIDER, NARROWER = 3.0, 4.0  # times the usual spread of errors
+_MOST_WINDOW = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """``row`` is the first at which the rule can say so; the matter began at ``onset`` and lasts to ``last``.
+
+    Of ``missing`` rows ``onset`` and ``row`` are the observed rows before and after the gap.
+    """
+
+    kind: RuleKind
+    onset: int
+    row: int
+    last: int
+
+
+def flat(y: Floats, *, warm_up: int) -> list[Hit]:
+    """Runs of one value that the series' habit of repeating itself does not explain. ``y`` (n,) observed rows."""
+    change = np.flatnonzero(np.diff(y) != 0) + 1
+    starts, stops = np.r_[0, change], np.r_[change, len(y)]
+    lengths = stops - starts
+    longest = np.r_[0, np.maximum.accumulate(lengths)[:-1]]
+    repeats = np.r_[0, np.cumsum(lengths - 1)[:-1]]
+    hits = []
+    for k in np.flatnonzero((lengths >= FLAT_ROWS) & (lengths > BEYOND_LONGEST * longest) & (stops > warm_up)):
+        share = (repeats[k] + 1) / (starts[k] + 2)
+        needed = FLAT_EVIDENCE / max(-np.log10(share), 1e-9) + 1
+        needed = int(np.ceil(max(FLAT_ROWS, needed, BEYOND_LONGEST * longest[k] + 1)))
+        row = max(int(starts[k]) + needed - 1, warm_up)
+        if row < stops[k]:
+            hits.append(Hit("flat", int(starts[k]), row, int(stops[k]) - 1))
+    return hits
+
+
+def missing(steps: NDArray[np.int64], *, warm_up: int) -> list[Hit]:
+    """Gaps longer than any before. ``steps`` (n − 1,) grid steps from each observed row to the next."""
+    gap = steps - 1
+    longest = np.r_[0, np.maximum.accumulate(gap)[:-1]]
+    found = np.flatnonzero((gap >= MISSING_ROWS) & (gap > BEYOND_LONGEST * longest) & (np.arange(len(gap)) >= warm_up))
+    return [Hit("missing", int(row), int(row) + 1, int(row) + 1) for row in found]
+
+
+def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
+    """Steps to another level, by cumulative sums (Page 1954) of what differs from the same time on earlier days.
+
+    One hit at each onset; then the new level is adopted. ``y`` (n,) observed rows, ``day`` in rows.
+    """
+    lags = np.array([k * day for k in (1, 2, 3, 7)])
+    usual = y.copy()  # the values, as they would be on the present level
+    difference = np.full(len(y), np.nan)
+    spread = np.nan
+    needed = max(SHIFT_EVIDENCE, day * SHIFT_DAYS)
+    highest, sums, peaks, onset = 0.0, [0.0, 0.0], [0.0, 0.0], [0, 0]
+    hits: list[Hit] = []
+    for row in range(day, len(y)):
+        earlier = row - lags[lags <= row]
+        difference[row] = y[row] - np.median(usual[earlier])
+        if row % day == 0 or not np.isfinite(spread):
+            spread = _spread(difference[max(day, row - 20 * day) : row + 1])
+        unit = float(np.clip(difference[row] / spread, -LARGEST_STEP, LARGEST_STEP)) if spread > 0 else 0.0
+        for side, sign in enumerate((1.0, -1.0)):
+            sums[side] = max(0.0, sums[side] + sign * unit - DRIFT)
+            peaks[side] = max(peaks[side], sums[side])
+            if sums[side] == 0.0:  # an excursion that has ended is what the series is used to
+                highest = max(highest, peaks[side])
+                onset[side], peaks[side] = row + 1, 0.0
+        top = max(sums)
+        if hits and row - hits[-1].row <= day:  # the rows of this day still look back at the old level
+            sums, peaks, onset = [0.0, 0.0], [0.0, 0.0], [row + 1, row + 1]
+        elif row >= warm_up and top > max(needed, BEYOND_HIGHEST * highest):
+            began = onset[int(np.argmax(sums))]
+            hits.append(Hit("level_shift", began, row, row))
+            usual[:began] += np.median(difference[began : row + 1])
+            sums, peaks, onset = [0.0, 0.0], [0.0, 0.0], [row + 1, row + 1]
+    return hits
+
+
+def variance(error: Floats, *, day: int, warm_up: int) -> list[Hit]:
+    """Stretches whose errors are much larger, or smaller, than those of any stretch before. ``error`` (n,), NaN = none.
+
+    A stretch is a quarter day; its spread is the upper quartile of its errors, which one spike does not move.
+    """
+    width = min(_MOST_WINDOW, max(12, day // 4))
+    size = np.nan_to_num(np.abs(error))
+    if len(size) <= warm_up + width:
+        return []
+    windows = np.lib.stride_tricks.sliding_window_view(size, width)
+    spread = np.r_[np.full(width - 1, np.nan), np.quantile(windows, 0.75, axis=1)]
+    hits: list[Hit] = []
+    usual, highest, lowest, silent_until = np.nan, 0.0, np.inf, 0
+    for row in range(2 * width, len(size)):
+        highest, lowest = max(highest, spread[row - width]), min(lowest, spread[row - width])
+        if row % width == 0 or not np.isfinite(usual):
+            usual = float(np.median(spread[width : row - width + 1]))
+        if row < max(warm_up, silent_until):
+            continue
+        wider = spread[row] > max(WIDER * usual, BEYOND_WIDEST * highest)
+        narrower = 0 < spread[row] < min(usual / NARROWER, lowest / BEYOND_WIDEST)
+        if wider or narrower:
+            hits.append(Hit("variance", row - width + 1, row, row))
+            silent_until = row + max(day, width)
+    return hits
+
+
+def _spread(values: Floats) -> float:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan")
+    middle = np.median(values)
+    return float(1.4826 * np.median(np.abs(values - middle)) + 0.1 * values.std())

@@ -1,0 +1,137 @@
+"""Sequences: what the detector's forecaster reads. The observed rows of every channel, laid end to end.
+
+A channel is one target of one series. Rows that were not observed are left out, so that the newest value always stands
+next to the forecast; the seasonal memories find their rows by time, not by counting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lstmcast.anomaly.rhythm import Rhythm
+from lstmcast.data.calendar import to_wall
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+
+BACKS = (1, 6, 24)
+"""How many rows before a value its forecasts were made: one step, an hour or two, and a good part of the season."""
+
+CONTEXT = 128
+_NEAR = 2  # rows on either side of the same time a day and a week earlier
+FACTS = 2 * (2 * _NEAR + 1) + 6
+_LARGEST = 20.0
+_LEAST_SHARE = 0.15  # of the usual spread: the unit a calm context is measured in
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """In what a channel is measured: ``level`` and ``scale`` of its first rows; ``spread`` is theirs in that scale.
+
+    ``daily`` and ``weekly``: those rows span two of the seasons, so that their phase may be told to the network.
+    """
+
+    level: float
+    scale: float
+    spread: float
+    daily: bool
+    weekly: bool
+
+
+class Questions(NamedTuple):
+    """What the network is asked at B anchors, each the first row that is not known yet.
+
+    ``context`` (B, T) values before the anchor less the last of them, in units of their spread; ``known`` (B, T) False
+    before the first row; ``facts`` (B, H, F) values near the same time a day and a week before each target, and its
+    phase; ``level``, ``scale`` (B, 1) what ``context`` was measured by, in the channel's unit.
+    """
+
+    context: Tensor
+    known: Tensor
+    facts: Tensor
+    level: Tensor
+    scale: Tensor
+
+
+class Sequences:
+    """M channels with their rows' times and values, as tensors ready to be asked about.
+
+    ``times[m]`` int64 ascending, ``values[m]`` float64 of the same length. ``units[m]`` as measured on the first rows.
+    """
+
+    def __init__(self, times: Sequence[Times], values: Sequence[Floats], units: Sequence[Unit], rhythm: Rhythm) -> None:
+        lengths = np.array([len(time) for time in times], dtype=np.int64)
+        padded = lengths + CONTEXT
+        self.lengths = lengths
+        self.start = np.concatenate([[0], np.cumsum(padded)])[:-1] + CONTEXT
+        total = int(padded.sum()) + max(BACKS)
+        x = np.zeros(total, dtype=np.float32)
+        known = np.zeros(total, dtype=bool)
+        earlier = np.full((2, total), -1, dtype=np.int64)
+        phase = np.zeros((total, 6), dtype=np.float32)
+        for m, unit in enumerate(units):
+            begin, end = self.start[m], self.start[m] + lengths[m]
+            scaled = (values[m] - unit.level) / unit.scale
+            x[begin - CONTEXT : begin] = scaled[:1]
+            x[begin:end] = scaled
+            known[begin:end] = True
+            for k, season in enumerate((rhythm.day, rhythm.week)):
+                before = np.searchsorted(times[m], times[m] - season + rhythm.step // 2, side="right") - 1
+                earlier[k, begin:end] = np.where(before >= _NEAR, before + begin, -1)
+            phase[begin:end] = _phase(times[m], unit, rhythm)
+        self._x, self._known = torch.from_numpy(x), torch.from_numpy(known)
+        self._earlier, self._phase = torch.from_numpy(earlier), torch.from_numpy(phase)
+        self._spread = torch.tensor([unit.spread for unit in units], dtype=torch.float32)
+        self._window, self._near = torch.arange(-CONTEXT, 0), torch.arange(-_NEAR, _NEAR + 1)
+        self._backs = torch.tensor(BACKS)
+
+    def ask(self, channel: Tensor, row: Tensor) -> Questions:
+        """The questions at ``row`` (B,) of ``channel`` (B,): nothing at or after the row is looked at but times."""
+        anchor = torch.from_numpy(self.start)[channel] + row
+        window = self._x[anchor[:, None] + self._window]
+        level = window[:, -1:]
+        scale = window.std(1, keepdim=True) + _LEAST_SHARE * self._spread[channel][:, None] + 1e-6
+        known = self._known[anchor[:, None] + self._window]
+        context = torch.where(known, (window - level) / scale, 0.0).clamp(-_LARGEST, _LARGEST)
+        target = self._target(anchor)
+        facts = []
+        for before in self._earlier:
+            at = before[target]
+            near = torch.minimum(at[..., None] + self._near, anchor[:, None, None] - 1).clamp(min=0)
+            there = (at >= 0)[..., None]
+            value = (self._x[near] - level[..., None]) / scale[..., None]
+            facts.append(torch.where(there, value, 0.0).clamp(-_LARGEST, _LARGEST))
+        return Questions(context, known, torch.cat([*facts, self._phase[target]], -1), level, scale)
+
+    def answers(self, channel: Tensor, row: Tensor) -> Tensor:
+        """The values (B, H) that came true at the distances asked for, in the channel's unit."""
+        return self._x[self._target(torch.from_numpy(self.start)[channel] + row)]
+
+    def _target(self, anchor: Tensor) -> Tensor:
+        return (anchor[:, None] + self._backs - 1).clamp(max=len(self._x) - 1)
+
+
+def measure_unit(times: Times, values: Floats, rhythm: Rhythm) -> Unit:
+    """The unit of a channel, from its first rows."""
+    level = float(np.median(values))
+    low, high = np.quantile(values, [0.1, 0.9])
+    deviation = float(values.std())
+    scale = max((high - low) / 2.56, 0.3 * deviation, 1e-6 * abs(level), 1e-12)
+    span = int(times[-1] - times[0])
+    return Unit(level, float(scale), deviation / scale, span >= 2 * rhythm.day, span >= 2 * rhythm.week)
+
+
+def _phase(times: Times, unit: Unit, rhythm: Rhythm) -> NDArray[np.float32]:
+    wall = times if rhythm.tz is None else to_wall(times, rhythm.tz)
+    angle = 2 * np.pi * np.stack([wall % rhythm.day / rhythm.day, wall % rhythm.week / rhythm.week])
+    daily, weekly = angle
+    waves = [np.sin(daily), np.cos(daily), np.sin(2 * daily), np.cos(2 * daily), np.sin(weekly), np.cos(weekly)]
+    shown = [unit.daily] * 4 + [unit.weekly] * 2
+    return (np.stack(waves, -1) * shown).astype(np.float32)

@@ -1,0 +1,123 @@
+"""Intake: what a night reads. The whole input, or its tail alone where it did nothing but grow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lstmcast.artifact import Model, seen_until
+from lstmcast.data.panel import Panel
+from lstmcast.data.reader import Reading, read
+from lstmcast.errors import DataError
+from lstmcast.ops import delivery as deliveries
+from lstmcast.ops.delivery import Delivery
+from lstmcast.ops.job import Job
+from lstmcast.ops.outputs import newest
+from lstmcast.outcome import Notice, OnProgress, silent
+
+_GROWN = 4  # times its first length, at which a tail is cut anew from the whole file
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """``sources`` were read: the job's own, or with ``tail`` a file of their last rows.
+
+    ``new_rows`` observed rows are later than anything the last training saw; ``ends`` is the time of the newest row.
+    """
+
+    reading: Reading
+    sources: list[str]
+    tail: bool
+    new_rows: int
+
+    @property
+    def panel(self) -> Panel:
+        return self.reading.panel
+
+    @property
+    def ends(self) -> int:
+        return int(newest(self.panel).max())
+
+    @property
+    def ends_text(self) -> str:
+        return self.panel.schema.clock.format(np.array([self.ends]))[0]
+
+
+def take_in(
+    job: Job,
+    delivered: Delivery,
+    *,
+    noted: Mapping[str, Any] | None,
+    model: Model | None,
+    trained_to: int | None,
+    work: Path,
+    on_progress: OnProgress,
+) -> Intake:
+    """Read the delivery as ``model`` reads its files.
+
+    ``noted`` is the cursor of the last run, ``trained_to`` the newest time the last training was given. A tail is
+    written to ``work``. Raises what reading raises.
+    """
+    schema = model.schema if model else None
+    if noted is not None and model is not None and _tail_is_enough(noted, delivered, model):
+        tail = deliveries.write_tail(noted, work)
+        try:
+            reading = read([str(tail)], job.settings.reader, schema=schema)
+        except DataError:
+            reading = None  # told by the reading below, with the lines of the whole file
+        if reading is not None and deliveries.continues(noted, reading):
+            added = reading.rows - noted["tail_rows"]
+            on_progress(Notice(f"{added:,} rows were appended; the last {reading.rows:,} rows are read"))
+            return Intake(reading, [str(tail)], tail=True, new_rows=noted["new_rows"] + added)
+    reading = read(job.sources, job.settings.reader, schema=schema, on_progress=on_progress)
+    new_rows = 0 if model is None else _rows_since_training(model, reading.panel, trained_to)
+    return Intake(reading, job.sources, tail=False, new_rows=new_rows)
+
+
+def whole_panel(job: Job, intake: Intake, model: Model) -> Panel:
+    """All of the input, also where the night read its tail."""
+    if not intake.tail:
+        return intake.panel
+    return read(job.sources, job.settings.reader, schema=model.schema, on_progress=silent).panel
+
+
+def refuse_older(intake: Intake, last: Mapping[str, Any] | None) -> list[str]:
+    """Raises ``DataError`` if the input ends before the last run's. Returns the series that are no longer there."""
+    if last is None:
+        return []
+    before = last["facts"]
+    if intake.ends < before["newest_time"]:
+        raise DataError(
+            f"the input ends at {intake.ends_text}; the last run had rows up to {before['newest']}",
+            remedy="deliver the whole file again; if rows were withdrawn on purpose, run with --accept-older",
+        )
+    return sorted(set(before["series_names"]) - set(intake.panel.ids))
+
+
+def next_cursor(intake: Intake, delivered: Delivery, model: Model, noted: Mapping[str, Any] | None) -> Any:
+    """What to note for the next night; None where it must read everything."""
+    if intake.tail and noted is not None:
+        return deliveries.advanced(noted, delivered, intake.reading)
+    need = max(2 * model.forecaster.reach + model.architecture.horizon, deliveries.TAIL_ROWS)
+    return deliveries.cursor(delivered, intake.reading, rows=need)
+
+
+def _tail_is_enough(noted: Mapping[str, Any], delivered: Delivery, model: Model) -> bool:
+    if noted["offset"] is None:
+        return False
+    short = noted["tail_rows"] <= _GROWN * deliveries.TAIL_ROWS * len(noted["last"])
+    reads_all = model.architecture.stateful or model.forecaster.needs_spread
+    return delivered.grew and short and not reads_all
+
+
+def _rows_since_training(model: Model, panel: Panel, trained_to: int | None) -> int:
+    seen = seen_until(model, panel)
+    if trained_to is not None:
+        seen = np.maximum(seen, trained_to)
+    rows = np.arange(len(panel.values), dtype=np.int64)
+    later = panel.times(rows) > seen[panel.series[panel.segment_of(rows)]]
+    return int((panel.observed.any(axis=1) & later).sum())

@@ -1,0 +1,93 @@
+"""Outputs: the last touch on what a night wrote, and the status that tells how each series fared."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lstmcast.data.clock import Clock
+from lstmcast.data.panel import Panel
+from lstmcast.data.styles import is_zoned
+from lstmcast.forecast.backtest import target_names
+from lstmcast.forecast.intervals import significant
+
+_TEXT = dict.fromkeys(("unique_id", "target", "ds", "cutoff", "status"), str)
+_REASONS = {
+    "ok": "",
+    "padded": "shorter than the context",
+    "constant": "never varies",
+    "fallback": "not forecast by the network; the last season is repeated",
+    "skipped": "not forecast",
+    "stale": "no row within stale_after",
+}
+_SIDES = ("lo", "hi")
+TROUBLE = ("fallback", "skipped", "stale")
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """The forecast file ``predict`` wrote as CSV, names and times as text, every digit kept."""
+    return pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""], float_precision="round_trip")
+
+
+def finished(
+    frame: pd.DataFrame,
+    panel: Panel,
+    *,
+    naive: NDArray[np.float64],
+    asked: Mapping[float, float],
+    stale: NDArray[np.bool_],
+) -> pd.DataFrame:
+    """The forecasts as they are published.
+
+    Intervals asked for at adapted levels get their nominal names again (``asked`` maps these to those), a series the
+    network could not forecast gets ``naive`` (N, H, D), and one without recent rows (``stale``, (N,)) says so.
+    """
+    renamed = {f"y_hat-{side}-{level:g}": f"y_hat-{side}-{name:g}" for level, name in asked.items() for side in _SIDES}
+    frame = frame.rename(columns=renamed)
+    series = pd.Index(panel.ids).get_indexer(pd.Index(frame["unique_id"]))
+    names = target_names(panel)
+    column = pd.Index(names).get_indexer(pd.Index(frame["target"])) if "target" in frame else np.zeros(len(frame), int)
+    left = (frame["status"] == "fallback").to_numpy()
+    level = panel.shift[series, column]
+    season = significant(naive[series, frame["step"].to_numpy(dtype=np.int64) - 1, column], level)
+    frame["y_hat"] = np.where(left & np.isfinite(season), season, frame["y_hat"])
+    frame.loc[stale[series], "status"] = "stale"
+    return frame
+
+
+def series_status(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """One row for each series of the panel: unique_id, cutoff, status, reason."""
+    first = frame.drop_duplicates("unique_id").set_index("unique_id")
+    status = first["status"].reindex(list(panel.ids)).fillna("skipped")
+    last = panel.ends[panel.last_segment()] - 1
+    return pd.DataFrame(
+        {
+            "unique_id": list(panel.ids),
+            "cutoff": panel.schema.clock.format(panel.times(last)),
+            "status": status.to_numpy(),
+            "reason": [_REASONS.get(word, "") for word in status],
+        }
+    )
+
+
+def newest(panel: Panel) -> NDArray[np.int64]:
+    """int64 (N,) the time of the last observed row of each series."""
+    return panel.times(panel.ends[panel.last_segment()] - 1)
+
+
+def age(times: NDArray[np.int64], clock: Clock, now: dt.datetime) -> NDArray[np.float64] | None:
+    """Seconds between ``times`` and ``now``; None where times are not of a calendar.
+
+    Times without a zone are compared with the wall clock of ``now``.
+    """
+    if clock.kind != "datetime":
+        return None
+    utc = clock.tz is not None or clock.epoch_unit in {"s", "ms", "us", "ns"} or any(map(is_zoned, clock.formats))
+    reference = now.astimezone(dt.UTC) if utc else now
+    seconds = (reference.replace(tzinfo=None) - dt.datetime(1970, 1, 1)).total_seconds()
+    return seconds - times / 1e9

@@ -1,0 +1,171 @@
+"""A full disk, a place that may not be written, no memory, a training that diverges: a code, and all as it was."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lstmcast.artifact import load
+from lstmcast.cli.app import run as command
+from lstmcast.errors import DivergedError, ResourceError
+from lstmcast.outcome import Outcome, Report
+from lstmcast.recipes import run as recipe
+from lstmcast.recipes.run import run
+from tests.faults.dying import changes_of, child, ended, failing_at
+from tests.test_run import DAY, FIRST, deliver, outputs, write_job
+
+pytestmark = [pytest.mark.fault, pytest.mark.skipif(not hasattr(os, "fork"), reason="processes of POSIX")]
+
+
+@pytest.fixture(scope="module")
+def first_night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder after a first night, with the rows of a second delivered and a training due."""
+    folder = tmp_path_factory.mktemp("resources")
+    deliver(folder, FIRST)
+    run(write_job(folder))
+    write_job(folder, retrain="always", training={"max_steps": 13})
+    deliver(folder, FIRST + DAY)
+    return folder
+
+
+@pytest.fixture
+def folder(first_night: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(first_night, tmp_path / "job")
+
+
+def night(folder: Path) -> Callable[[], object]:
+    def act() -> None:
+        os._exit(command(["run", str(folder / "sales.yaml"), "-q"]))
+
+    return act
+
+
+def litter(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob("*.tmp")]
+
+
+def require_one_set(folder: Path, before: dict[str, bytes]) -> None:
+    """The outputs are the old ones, or those the new status vouches for; the model is whole."""
+    now = outputs(folder)
+    if now != before:
+        told = json.loads(now["status.json"])["sha256"]
+        assert {Path(path).name: hashlib.sha256(now[Path(path).name]).hexdigest() for path in told} == {
+            Path(path).name: digest for path, digest in told.items()
+        }
+    load(folder / "models" / "sales")
+
+
+def model_of(folder: Path) -> bytes:
+    return (folder / "models" / "sales" / "manifest.json").read_bytes()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("every", [25, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_disk_that_fills_up_or_becomes_read_only_at_any_write_ends_with_7(
+    folder: Path, tmp_path: Path, number: int, every: int
+) -> None:
+    before, pristine = outputs(folder), shutil.copytree(folder, tmp_path / "pristine")
+
+    def undisturbed() -> None:
+        run(folder / "sales.yaml")
+
+    total = changes_of(undisturbed, tmp_path / "count")
+    codes = set()
+    for change in range(1, total + 1, every):
+        shutil.rmtree(folder)
+        shutil.copytree(pristine, folder)
+        code = failing_at(change, number, night(folder))
+        codes.add(code)
+        assert code in {0, 7}, f"change {change} of {total} ended with {code}"
+        if code:
+            assert litter(folder) == []
+            require_one_set(folder, before)
+    assert 7 in codes
+
+
+@pytest.mark.parametrize("limit", [1_000, 20_000, 60_000])
+def test_a_file_that_may_not_grow_ends_with_7_and_one_whole_set_of_outputs(folder: Path, limit: int) -> None:
+    before = outputs(folder)
+
+    def act() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        night(folder)()
+
+    assert ended(child(act)) == 7
+    assert litter(folder) == []
+    require_one_set(folder, before)
+
+
+def test_a_place_that_may_not_be_written_is_a_resource_error(folder: Path) -> None:
+    (folder / "file").write_text("")
+    job = write_job(folder, predict={"horizon": 12, "output": "file/forecasts.csv"}, status="out/other.json")
+    with pytest.raises(ResourceError, match="cannot be written"):
+        run(job)
+
+
+def test_memory_that_does_not_suffice_halves_the_batch(folder: Path) -> None:
+    log = folder / "log"
+    write_job(
+        folder,
+        retrain="always",
+        network={"hidden": 48, "context": 96, "patch": 1, "base": "seasonal"},
+        training={"max_steps": 2, "batch": 4096},
+    )
+
+    def act() -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        room = pages * 4096 + 384 * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (room, room))
+        os._exit(command(["run", str(folder / "sales.yaml"), "-q", "--log-file", str(log)]))
+
+    assert ended(child(act)) == 0, log.read_text()
+    assert "out of memory: training again with 2048 windows a step instead of 4096" in log.read_text()
+
+
+def test_a_training_that_diverges_keeps_the_old_model_and_the_old_outputs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, model = outputs(folder), model_of(folder)
+
+    def diverge(*arguments: Any, **options: Any) -> Outcome:
+        raise DivergedError("training diverged twice: the loss is not finite", remedy="try --lr 0.001")
+
+    monkeypatch.setattr(recipe, "train", diverge)
+    assert command(["run", str(folder / "sales.yaml"), "-q"]) == 5
+    assert (outputs(folder), model_of(folder)) == (before, model)
+    monkeypatch.undo()
+    said: list[Report] = []
+    assert run(folder / "sales.yaml", on_progress=said.append).code == 0
+
+
+@pytest.mark.parametrize("damage", ["header", "bytes", "gone", "empty"])
+def test_input_that_was_destroyed_ends_with_3_and_everything_as_it_was(folder: Path, damage: str) -> None:
+    before, source = outputs(folder), folder / "sales.csv"
+    if damage == "gone":
+        source.unlink()
+    else:
+        text = source.read_bytes()
+        source.write_bytes({"header": text[30:], "bytes": b"\x00\xff" * 500 + text[1000:], "empty": b""}[damage])
+    assert command(["run", str(folder / "sales.yaml"), "-q"]) == 3
+    assert outputs(folder) == before
+
+
+def test_the_same_night_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "other")
+    for place in (folder, other):
+        run(place / "sales.yaml")
+    name = "forecasts.csv"
+    assert outputs(folder)[name] == outputs(other)[name]
+    weights = "models/sales/weights.safetensors"
+    assert (folder / weights).read_bytes() == (other / weights).read_bytes()
