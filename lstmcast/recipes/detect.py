@@ -147,9 +147,9 @@ def _read(
     if trained is None and not sources:
         raise UsageError("there is neither a data file nor a model", remedy="name the file: detect-anomalies DATA.csv")
     schema = kept.schema if kept else trained.schema if trained else None
-    return read(
-        sources or list(trained.sources if trained else ()), settings.reader, schema=schema, on_progress=on_progress
-    )
+    reader = settings.reader.asking_like(trained.settings.reader) if trained and sources else settings.reader
+    named = sources or list(trained.sources if trained else ())
+    return read(named, reader, schema=schema, on_progress=on_progress)
 
 
 def _asked(settings: Settings, wishes: Wishes) -> str:
