@@ -86,7 +86,10 @@ def test_a_plan_that_is_too_slow_loses_members_and_then_steps_and_remembers_it(
     plan = make(panel, settings(members=3))
     assert plan.steps > 100
     told: list[Report] = []
-    fit_into = partial(budget.fit_into, panel, plan, plan, processes=1, checkpoints=tmp_path, on_progress=told.append)
+    pools = Pools(panel, plan.split)
+    fit_into = partial(
+        budget.fit_into, panel, plan, plan, pools=pools, processes=1, checkpoints=tmp_path, on_progress=told.append
+    )
     monkeypatch.setattr(budget, "_probe", lambda *_: 10.0)
     slow = fit_into(resume=False)
     assert (len(slow.final.members), slow.final.steps) == (1, 100)
@@ -106,7 +109,10 @@ def test_steps_the_user_has_set_are_left_alone(make_panel: MakePanel, monkeypatc
     panel = yearly(make_panel)
     plan = make(panel, settings(members=2, max_steps=7))
     monkeypatch.setattr(budget, "_probe", lambda *_: 1e6)
-    allotted = budget.fit_into(panel, plan, plan, processes=1, checkpoints=None, resume=False, on_progress=silent)
+    pools = Pools(panel, plan.split)
+    allotted = budget.fit_into(
+        panel, plan, plan, pools=pools, processes=1, checkpoints=None, resume=False, on_progress=silent
+    )
     assert (len(allotted.final.members), allotted.final.steps) == (2, 7)
 
 

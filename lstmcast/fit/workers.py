@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import pickle
@@ -23,13 +22,6 @@ Tell = Callable[[int, Report], None]
 
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 2.0  # for a process that has said its last word
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    with contextlib.suppress(AttributeError):  # not every system tells
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def run(task: Callable[[int, OnProgress], T], count: int, *, processes: int, tell: Tell) -> list[T]:
