@@ -265,7 +265,7 @@ def covariate_scale(panel: Panel, plan: Plan) -> tuple[Tensor, Tensor]:
     np.add.at(edges, panel.offsets[:-1], 1)
     np.add.at(edges, plan.split.limit, -1)
     trains = np.flatnonzero(np.cumsum(edges[:-1]))
-    trains = trains[:: -(-len(trains) * count // _MEASURED)]
+    trains = trains[:: max(1, -(-len(trains) * count // _MEASURED))]
     rows = np.ma.masked_invalid(panel.covariates[trains].astype(np.float64))
     mean = np.ma.filled(rows.mean(axis=0), 0.0)
     deviation = np.ma.filled(rows.std(axis=0), 0.0)
