@@ -6,6 +6,7 @@ page by page. And OpenBLAS, which multiplies for numpy, would take a thread per 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -22,6 +23,13 @@ def prepare() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     if sys.platform.startswith("linux"):
         keep_large_blocks()
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    with contextlib.suppress(AttributeError):  # not every system tells
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def keep_large_blocks() -> bool:

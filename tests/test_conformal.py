@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lstmcast.forecast import paths
 from lstmcast.forecast.conformal import corrected, cross_corrected, width_factors
 
 LEVELS = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
@@ -87,3 +88,22 @@ def test_a_point_forecast_has_nothing_to_correct() -> None:
     factors = width_factors(point, np.ones((3, 8, 1)), (0.5,))
     assert factors.shape == (0, 8)
     np.testing.assert_array_equal(corrected(point, (0.5,), factors), point)
+
+
+def test_each_step_of_many_paths_is_distributed_as_its_quantiles_say() -> None:
+    quantiles, _ = windows(2, spread=2.0, horizon=3)
+    drawn = paths.sample_paths(quantiles, LEVELS, 0.8 ** np.arange(3), number=4000, seed=1)
+    assert drawn.shape == (2, 4000, 3, 1)
+    assert np.quantile(drawn, LEVELS, axis=1) == pytest.approx(np.moveaxis(quantiles, -1, 0), abs=0.25)
+    assert np.corrcoef(drawn[0, :, 0, 0], drawn[0, :, 1, 0])[0, 1] == pytest.approx(0.8, abs=0.05)
+
+
+def test_paths_and_dependence_are_the_same_bits_in_blocks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    quantiles, y = windows(7, spread=0.5)
+    y[2, 3] = np.nan
+    quantiles[4] = np.nan
+    whole = paths.dependence(quantiles, y, LEVELS)
+    drawn = paths.sample_paths(quantiles, LEVELS, whole, number=5, seed=1)
+    monkeypatch.setattr(paths, "_BLOCK", 1)
+    assert np.array_equal(paths.dependence(quantiles, y, LEVELS), whole)
+    assert np.array_equal(paths.sample_paths(quantiles, LEVELS, whole, number=5, seed=1), drawn, equal_nan=True)

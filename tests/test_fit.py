@@ -19,9 +19,11 @@ from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Batch, Lanes, Split
 from lstmcast.errors import DivergedError, ModelError, ResourceError, StoppedError, TooShortError, UsageError
 from lstmcast.fit import checkpoint, device, loop, optimiser
+from lstmcast.fit import plan as plans
 from lstmcast.fit.loop import fit
 from lstmcast.fit.plan import Plan, make
 from lstmcast.fit.tbptt import StreamObjective
+from lstmcast.forecast import predict
 from lstmcast.forecast.predict import quantiles_at
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Progress, Report, silent
@@ -315,6 +317,51 @@ def test_the_resolved_settings_make_the_same_plan_again(make_panel: MakePanel) -
     again = make(panel, plan.settings)
     assert again.architecture == plan.architecture
     assert again.steps == plan.steps
+
+
+def test_very_many_held_out_windows_are_judged_by_a_sample(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = waves(make_panel, series=20)
+    whole = make(panel, settings(max_steps=1)).split
+    monkeypatch.setattr(plans, "_JUDGED", 7)
+    monkeypatch.setattr(plans, "_FEWEST_JUDGED", 5)
+    sample, again, other = (make(panel, settings(max_steps=1, seed=seed)).split for seed in (1, 1, 2))
+    assert len(sample.validation) == 7
+    assert set(sample.validation) < set(whole.validation)
+    assert (np.diff(sample.validation) > 0).all()
+    assert np.array_equal(sample.validation, again.validation)
+    assert not np.array_equal(sample.validation, other.validation)
+    assert np.array_equal(sample.limit, whole.limit)
+
+
+def test_covariates_of_very_many_rows_are_scaled_by_a_sample(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = np.random.default_rng(1).normal(5, 3, (3, 400))
+    panel = make_panel(columns.tolist(), covariates=columns.tolist())
+    plan = make(panel, settings(max_steps=1))
+    rows = np.concatenate([panel.covariates[a:b] for a, b in zip(panel.offsets[:-1], plan.split.limit, strict=True)])
+    mean, deviation = loop.covariate_scale(panel, plan)
+    assert mean.numpy() == pytest.approx(rows.mean(axis=0))
+    assert deviation.numpy() == pytest.approx(rows.std(axis=0))
+    monkeypatch.setattr(loop, "_MEASURED", 300)
+    mean, deviation = loop.covariate_scale(panel, plan)
+    assert mean.numpy() == pytest.approx(rows.mean(axis=0), abs=0.6)
+    assert mean.numpy() != pytest.approx(rows.mean(axis=0))
+
+
+def test_forecasts_are_the_same_bits_in_any_number_of_threads(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = waves(make_panel)
+    network = fit(panel, make(panel, settings(max_steps=2)), on_progress=silent).forecaster
+    monkeypatch.setattr(predict, "_WINDOWS", 3)
+    monkeypatch.setattr(predict, "_WORTH_THREADS", 2)
+    monkeypatch.setattr(predict, "_AHEAD", 2)
+    cutoffs = np.arange(60, 120)
+    alone = quantiles_at(network, panel, cutoffs)
+    assert np.array_equal(quantiles_at(network, panel, cutoffs, threads=3), alone)
 
 
 def test_split_is_stored_with_the_plan(make_panel: MakePanel) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -24,7 +25,10 @@ from lstmcast.fit.learn import learn
 from lstmcast.fit.loop import Fitted
 from lstmcast.fit.objective import Pools
 from lstmcast.fit.plan import make
+from lstmcast.forecast import backtest
+from lstmcast.forecast.backtest import scales
 from lstmcast.forecast.shrink import last_values, trust_in
+from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Progress, Report, silent
 
 
@@ -86,7 +90,10 @@ def test_a_plan_that_is_too_slow_loses_members_and_then_steps_and_remembers_it(
     plan = make(panel, settings(members=3))
     assert plan.steps > 100
     told: list[Report] = []
-    fit_into = partial(budget.fit_into, panel, plan, plan, processes=1, checkpoints=tmp_path, on_progress=told.append)
+    pools = Pools(panel, plan.split)
+    fit_into = partial(
+        budget.fit_into, panel, plan, plan, pools=pools, processes=1, checkpoints=tmp_path, on_progress=told.append
+    )
     monkeypatch.setattr(budget, "_probe", lambda *_: 10.0)
     slow = fit_into(resume=False)
     assert (len(slow.final.members), slow.final.steps) == (1, 100)
@@ -106,7 +113,10 @@ def test_steps_the_user_has_set_are_left_alone(make_panel: MakePanel, monkeypatc
     panel = yearly(make_panel)
     plan = make(panel, settings(members=2, max_steps=7))
     monkeypatch.setattr(budget, "_probe", lambda *_: 1e6)
-    allotted = budget.fit_into(panel, plan, plan, processes=1, checkpoints=None, resume=False, on_progress=silent)
+    pools = Pools(panel, plan.split)
+    allotted = budget.fit_into(
+        panel, plan, plan, pools=pools, processes=1, checkpoints=None, resume=False, on_progress=silent
+    )
     assert (len(allotted.final.members), allotted.final.steps) == (2, 7)
 
 
@@ -138,6 +148,21 @@ def test_the_last_value_is_the_newest_that_was_observed(make_panel: MakePanel) -
     assert last_values(panel, np.array([3, 4, 7])).ravel().tolist() == [2, 5, 9]
 
 
+def test_the_scales_of_many_series_are_those_of_each(make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    series = [np.where(random.random(n) < 0.2, np.nan, random.normal(size=n)) for n in (9, 30, 4, 1, 25)]
+    series[3][0] = 1.0
+    panel = make_panel([one.tolist() for one in series], max_gap=1)
+    for rows in (1_000_000, 30, 1):
+        monkeypatch.setattr(backtest, "_ROWS", rows)
+        absolute, square = scales(panel, panel.ends, season=1)
+        for k, one in enumerate(series):
+            change = np.diff(one)
+            change = change[np.isfinite(change)]
+            assert absolute[k, 0] == pytest.approx(np.abs(change).mean() if len(change) else np.nan, nan_ok=True)
+            assert square[k, 0] == pytest.approx(np.sqrt((change**2).mean()) if len(change) else np.nan, nan_ok=True)
+
+
 def test_learning_tries_judges_and_then_trains_on_all_rows(make_panel: MakePanel) -> None:
     panel = yearly(make_panel)
     learned = learn(panel, settings(max_steps=3, members=2), on_progress=silent)
@@ -161,6 +186,39 @@ def square(number: int, on_progress: OnProgress) -> int:
 
 def fail(number: int, on_progress: OnProgress) -> int:
     raise ModelError(f"task {number} has failed", remedy="mend it")
+
+
+def test_large_arrays_reach_a_process_as_files_that_it_cannot_alter(tmp_path: Path) -> None:
+    large, small = np.arange(2**18, dtype=np.float64), np.arange(3)
+    parcel = workers._pack(partial(max, large, large, small), tmp_path)
+    one, again, other = cast("partial[Any]", workers._unpack(parcel)).args
+    assert one is not large
+    assert np.array_equal(one, large)
+    assert np.array_equal(again, large)
+    assert np.array_equal(other, small)
+    assert parcel.stat().st_size < large.nbytes / 100
+    assert len(list(tmp_path.iterdir())) == 2
+    one[0] = 5.0
+    torch.from_numpy(one)  # warns of an array that must not be written
+    assert cast("partial[Any]", workers._unpack(parcel)).args[0][0] == 0.0
+
+
+def test_no_room_for_the_files_of_a_process_is_a_lack_of_resources(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match="cannot be shared") as lacking:
+        workers._pack(square, tmp_path / "gone")
+    assert "TMPDIR" in lacking.value.remedy
+
+
+def test_pools_go_to_another_process_without_what_they_hold(make_panel: MakePanel) -> None:
+    panel = yearly(make_panel)
+    plan = make(panel, settings(members=1, max_steps=2))
+    pools = Pools(panel, plan.split)
+    network = Forecaster(plan.architecture, generator=torch.Generator().manual_seed(0))
+    made = pools.of(network)
+    assert pools.of(network) is made
+    sent = pickle.loads(pickle.dumps(pools))
+    assert len(pickle.dumps(pools)) == len(pickle.dumps(Pools(panel, plan.split)))
+    assert torch.equal(sent.of(network).chances, made.chances)
 
 
 def die(number: int, on_progress: OnProgress) -> int:

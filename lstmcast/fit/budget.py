@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lstmcast.atomic import replace_file
@@ -51,6 +51,7 @@ def fit_into(
     trial: Plan,
     final: Plan,
     *,
+    pools: Pools,
     processes: int,
     checkpoints: Path | None,
     resume: bool,
@@ -58,14 +59,15 @@ def fit_into(
 ) -> Allotment:
     """Take ten steps to see how long one takes; then, if the plan would last too long, take members and steps away.
 
-    Steps the user has set are left alone. What was decided is remembered beside the checkpoints, so that a resumed
-    training is the same training. Raises ``ModelError`` when that note is there but cannot be read.
+    ``pools`` are those of the trial. Steps the user has set are left alone. What was decided is remembered beside the
+    checkpoints, so that a resumed training is the same training. Raises ``ModelError`` when that note is there but
+    cannot be read.
     """
     seconds = SECONDS[trial.settings.training.budget]
     if resume and checkpoints is not None and (checkpoints / _FILE).is_file():
         share, each = _remembered(checkpoints / _FILE)
     else:
-        each = _probe(panel, trial, on_progress)
+        each = _probe(panel, trial, pools, on_progress)
         share = _share(trial, final, each, seconds, processes)
         if checkpoints is not None:
             with replace_file(checkpoints / _FILE) as file:
@@ -101,10 +103,11 @@ def _share(trial: Plan, final: Plan, each: float, seconds: float, processes: int
     return Share(min(1.0, seconds / max(expected(tried, members), 1e-9)), tried, members)
 
 
-def _probe(panel: Panel, plan: Plan, on_progress: OnProgress) -> float:
+def _probe(panel: Panel, plan: Plan, pools: Pools, on_progress: OnProgress) -> float:
     """Seconds per step of the first member."""
     alone = plan.alone(0)
     short = alone.shortened(_PROBE / max(alone.steps, 1), least=1)
+    short = replace(short, split=replace(short.split, validation=short.split.validation[:0]))  # steps, no verdict
     began = time.monotonic()
     times: list[float] = []
 
@@ -114,7 +117,7 @@ def _probe(panel: Panel, plan: Plan, on_progress: OnProgress) -> float:
         else:
             on_progress(report)
 
-    fit(panel, short, pools=Pools(panel, plan.split), on_progress=note)
+    fit(panel, short, pools=pools, on_progress=note)
     return (times[-1] - times[2]) / (len(times) - 3) if len(times) > 3 else 0.0
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
 from lstmcast.errors import ModelError
-from lstmcast.fit import budget, checkpoint, device, ensemble, workers
+from lstmcast.fit import budget, checkpoint, device, ensemble
 from lstmcast.fit.loop import Fitted
 from lstmcast.fit.objective import Pools
 from lstmcast.fit.plan import Plan, make
@@ -25,6 +25,7 @@ from lstmcast.forecast.predict import quantiles_at
 from lstmcast.forecast.shrink import trust_in
 from lstmcast.net.ensemble import Ensemble
 from lstmcast.outcome import Notice, OnProgress
+from lstmcast.process import cores
 
 Floats = NDArray[np.float64]
 
@@ -69,25 +70,32 @@ def learn(
     final = make(panel, settings, hold_out=False) if refits else plan
     trial = plan.first(plan.tried) if refits else plan
     processes = _processes(settings)
+    pools = Pools(panel, trial.split)
     allotted = budget.fit_into(
-        panel, trial, final, processes=processes, checkpoints=checkpoints, resume=resume, on_progress=on_progress
+        panel,
+        trial,
+        final,
+        pools=pools,
+        processes=processes,
+        checkpoints=checkpoints,
+        resume=resume,
+        on_progress=on_progress,
     )
     trial, final = allotted.trial, allotted.final
 
-    def run(name: str, plan: Plan) -> list[Fitted]:
-        pools = Pools(panel, plan.split)
+    def run(name: str, plan: Plan, pools: Pools) -> list[Fitted]:
         stage = ensemble.Stage(name, panel, plan, pools, checkpoints, resume, identity)
         side_by_side = processes if allotted.seconds(plan) > _WORTH_A_PROCESS_SECONDS else 1
         return ensemble.train(stage, side_by_side=side_by_side, on_progress=on_progress)
 
-    tried = run("trial", trial)
+    tried = run("trial", trial, pools)
     network = Ensemble([fitted.forecaster for fitted in tried])
-    held, actual = _held_out(network, panel, plan)
+    held, actual = _held_out(network, panel, plan, threads=processes)
     trust = _trust(panel, plan, held, actual, on_progress)
     if trust < 1:
         network = Ensemble([fitted.forecaster for fitted in tried], trust=trust)
-        held, _ = _held_out(network, panel, plan)
-    trained = run("final", final) if refits else tried
+        held, _ = _held_out(network, panel, plan, threads=processes)
+    trained = run("final", final, Pools(panel, final.split)) if refits else tried
     if refits:
         network = Ensemble([fitted.forecaster for fitted in trained], trust=trust)
     stages = [("trial", tried), *([("final", trained)] if refits else [])]
@@ -109,16 +117,17 @@ _WORTH_A_PROCESS_SECONDS = 12.0
 def _processes(settings: Settings) -> int:
     """How many members may train side by side: on the CPU as many as there are cores, unless threads were asked for."""
     wish = settings.training
-    return 1 if wish.threads or device.choose(wish.device).type != "cpu" else workers.cores()
+    return 1 if wish.threads or device.choose(wish.device).type != "cpu" else cores()
 
 
 def _folders(checkpoints: Path) -> list[Path]:
     return sorted(checkpoints.iterdir()) if checkpoints.is_dir() else []
 
 
-def _held_out(network: Ensemble, panel: Panel, plan: Plan) -> tuple[Floats, Floats]:
+def _held_out(network: Ensemble, panel: Panel, plan: Plan, *, threads: int) -> tuple[Floats, Floats]:
     cutoffs = plan.split.validation
-    return quantiles_at(network.eval(), panel, cutoffs), actuals(panel, cutoffs, horizon=plan.architecture.horizon)
+    held = quantiles_at(network.eval(), panel, cutoffs, threads=threads)
+    return held, actuals(panel, cutoffs, horizon=plan.architecture.horizon)
 
 
 def _trust(panel: Panel, plan: Plan, held: Floats, actual: Floats, on_progress: OnProgress) -> float:

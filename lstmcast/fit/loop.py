@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lstmcast.data.panel import Panel
@@ -22,6 +23,8 @@ from lstmcast.fit.tbptt import StreamObjective
 from lstmcast.forecast.backtest import scaled_error, scales
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Progress
+
+_MEASURED = 8_000_000  # values of covariates looked at to know their scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class _Run:
         self.history: list[tuple[int, float, float, float]] = []
         self.best, self.waited = float("inf"), 0
         self.best_weights: dict[str, Tensor] | None = None
+        self.unit: NDArray[np.float64] | None = None
         self.step = 0
         self.good = deepcopy(self.state())
 
@@ -156,8 +160,9 @@ class _Run:
     def held_out_error(self) -> float:
         """Mean absolute error on the held-out windows, each series and target in units of its own seasonal change."""
         split = self.plan.split
-        unit, _ = scales(self.panel, split.limit, season=self.plan.season)
-        return scaled_error(self.network.eval(), self.panel, split.validation, unit)
+        if self.unit is None:
+            self.unit, _ = scales(self.panel, split.limit, season=self.plan.season)
+        return scaled_error(self.network.eval(), self.panel, split.validation, self.unit)
 
     def is_patient_no_more(self) -> bool:
         return self.settings.early_stop is not None and self.waited >= self.settings.early_stop
@@ -251,10 +256,16 @@ def _random_states(place: torch.device) -> list[Tensor]:
 
 
 def covariate_scale(panel: Panel, plan: Plan) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (K,) of each covariate over the training rows; a covariate that never varies gets scale 1."""
-    trains = np.zeros(len(panel.values), dtype=bool)
-    for begin, limit in zip(panel.offsets[:-1], plan.split.limit, strict=True):
-        trains[begin:limit] = True
+    """Mean and deviation (K,) of each covariate over the training rows, of very many over a sample of them; a covariate
+    that never varies gets scale 1."""
+    count = panel.covariates.shape[1]
+    if not count:
+        return torch.zeros(0), torch.ones(0)
+    edges = np.zeros(len(panel.covariates) + 1, dtype=np.int64)
+    np.add.at(edges, panel.offsets[:-1], 1)
+    np.add.at(edges, plan.split.limit, -1)
+    trains = np.flatnonzero(np.cumsum(edges[:-1]))
+    trains = trains[:: max(1, -(-len(trains) * count // _MEASURED))]
     rows = np.ma.masked_invalid(panel.covariates[trains].astype(np.float64))
     mean = np.ma.filled(rows.mean(axis=0), 0.0)
     deviation = np.ma.filled(rows.std(axis=0), 0.0)

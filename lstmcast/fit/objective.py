@@ -52,6 +52,10 @@ class Pools:
         self._panel, self._parts = panel, parts
         self._made: dict[tuple[int, int, int], Pool] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which makes its own: they are larger than what they are made from."""
+        return self.__dict__ | {"_made": {}}
+
     def of(self, network: Forecaster) -> Pool:
         """The pool for ``network``; made at the first call."""
         shape = network.architecture

@@ -26,6 +26,9 @@ _DERIVED = (
     *("history", "correction", "facts", "error", "blend"),
 )
 
+_JUDGED, _FEWEST_JUDGED = 10_000, 500  # held-out windows: the last digits of a verdict need no more
+_JUDGED_VALUES = 4_000_000  # forecast in all of them: bounds memory
+
 _PASSED = ("encoder", "memory", "heads", "form", "forget_bias", "shared_layers", "checkpointing", "variational",
            "weight_drop", "layer_drop", "zoneout")  # fmt: skip
 
@@ -124,7 +127,7 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
     if faults:
         raise UsageError("\n".join(faults), remedy="change one of the options named")
     folds = _folds(facts, architecture) if hold_out or settings.training.early_stop else 0
-    parts = _split(panel, architecture, way, folds, facts.longest)
+    parts = _split(panel, architecture, way, folds, facts.longest, seed=settings.training.seed)
     if parts.windows == 0:
         raise _too_short(panel, architecture, _minimum(architecture, way, facts.longest))
     if panel.schema.short == "error":
@@ -170,12 +173,26 @@ def _minimum(shape: Architecture, way: Regime, longest: int) -> int:
     return 1 if shape.stateful else min(shape.patch + 1, shape.context)
 
 
-def _split(panel: Panel, shape: Architecture, way: Regime, folds: int, longest: int) -> Split:
+def _split(panel: Panel, shape: Architecture, way: Regime, folds: int, longest: int, *, seed: int) -> Split:
     minimum = _minimum(shape, way, longest)
     if way != "short":
-        return split(panel, context=shape.context, horizon=shape.horizon, folds=folds, minimum=minimum)
-    recent = _recent(shape.season)
-    return split(panel, context=minimum, horizon=shape.horizon, folds=folds, minimum=minimum, recent=recent)
+        parts = split(panel, context=shape.context, horizon=shape.horizon, folds=folds, minimum=minimum)
+    else:
+        recent = _recent(shape.season)
+        parts = split(panel, context=minimum, horizon=shape.horizon, folds=folds, minimum=minimum, recent=recent)
+    return _judged(parts, values=shape.horizon * shape.targets, seed=seed)
+
+
+def _judged(parts: Split, *, values: int, seed: int) -> Split:
+    """The split with as many of its held-out windows, of ``values`` forecast values each, as judging can use.
+
+    Of more a sample is drawn, the same for the same seed. What is held out stays held out.
+    """
+    most = max(_FEWEST_JUDGED, min(_JUDGED, _JUDGED_VALUES // values))
+    if len(parts.validation) <= most:
+        return parts
+    drawn = np.random.default_rng(seed).choice(len(parts.validation), most, replace=False)
+    return replace(parts, validation=parts.validation[np.sort(drawn)])
 
 
 class _Book:

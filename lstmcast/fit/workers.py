@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import pickle
@@ -10,8 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar, cast
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any, TypeVar, cast
 
+import numpy as np
 import torch
 
 from lstmcast.errors import LstmcastError, ResourceError, StoppedError
@@ -21,23 +23,24 @@ from lstmcast.outcome import OnProgress, Report
 T = TypeVar("T")
 Tell = Callable[[int, Report], None]
 
+_LARGE = 1 << 20  # bytes of an array that is shared rather than copied
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 2.0  # for a process that has said its last word
-
-
-def cores() -> int:
-    """Processor cores this process may use."""
-    with contextlib.suppress(AttributeError):  # not every system tells
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def run(task: Callable[[int, OnProgress], T], count: int, *, processes: int, tell: Tell) -> list[T]:
     """The results of ``task(0)`` .. ``task(count - 1)``, in order, done in up to ``processes`` processes.
 
-    ``task`` and its results must be picklable. A signal to this process is passed on, so that each task can save where
-    it stands. Raises what a task raises, and ``ResourceError`` when a process dies.
+    ``task`` and its results must be picklable; its large arrays lie in temporary files that all processes read in
+    common, so that another process costs no other copy of the data. A signal to this process is passed on, so that each
+    task can save where it stands. Raises what a task raises, and ``ResourceError`` when a process dies or the files
+    cannot be written.
     """
+    with TemporaryDirectory(prefix="lstmcast-", ignore_cleanup_errors=True) as folder:
+        return _run(_pack(task, Path(folder)), count, processes, tell)
+
+
+def _run(parcel: Path, count: int, processes: int, tell: Tell) -> list[Any]:
     context = multiprocessing.get_context("spawn")
     shares = [list(range(k, count, processes)) for k in range(min(processes, count))]
     running: dict[Connection, BaseProcess] = {}
@@ -47,7 +50,7 @@ def run(task: Callable[[int, OnProgress], T], count: int, *, processes: int, tel
             for share in shares:
                 mine, theirs = context.Pipe()
                 worker: BaseProcess = context.Process(
-                    target=_work, args=(theirs, task, share, torch.get_num_threads()), daemon=True
+                    target=_work, args=(theirs, parcel, share, torch.get_num_threads()), daemon=True
                 )
                 worker.start()
                 theirs.close()
@@ -58,6 +61,52 @@ def run(task: Callable[[int, OnProgress], T], count: int, *, processes: int, tel
             for worker in workers:
                 worker.join(_PATIENCE_SECONDS)
                 worker.kill()
+
+
+class _Packer(pickle.Pickler):
+    """Pickles into a file, and large arrays into files beside it."""
+
+    def __init__(self, file: IO[bytes], folder: Path) -> None:
+        super().__init__(file)
+        self._folder = folder
+        self._paths: dict[int, str] = {}
+        self._kept: list[Any] = []
+
+    def persistent_id(self, value: Any) -> str | None:
+        """The path of an array that is left out of the pickle."""
+        if type(value) is not np.ndarray or value.dtype.hasobject or value.nbytes < _LARGE:
+            return None
+        if id(value) not in self._paths:
+            path = self._folder / f"{len(self._paths)}.npy"
+            np.save(path, value)
+            self._paths[id(value)] = str(path)
+            self._kept.append(value)  # an array that is gone would leave its id to another
+        return self._paths[id(value)]
+
+
+class _Unpacker(pickle.Unpickler):
+    def persistent_load(self, path: str) -> Any:
+        """The array at ``path``; what is written into it, if anything, is seen by this process alone."""
+        return np.load(path, mmap_mode="c").view(np.ndarray)
+
+
+def _pack(task: Callable[..., Any], folder: Path) -> Path:
+    path = folder / "task"
+    try:
+        with path.open("wb") as file:
+            _Packer(file, folder).dump(task)
+    except OSError as error:
+        raise ResourceError(
+            f"the data cannot be shared with other processes: {folder}: {error.strerror or error}",
+            remedy="free some space, name another place with TMPDIR, or train in one process with --threads 1",
+        ) from error
+    return path
+
+
+def _unpack(parcel: Path) -> Callable[[int, OnProgress], Any]:
+    with parcel.open("rb") as file:
+        task: Callable[[int, OnProgress], Any] = _Unpacker(file).load()
+    return task
 
 
 def _collect(running: dict[Connection, BaseProcess], count: int, tell: Tell, requested: Callable[[], int]) -> list[Any]:
@@ -100,7 +149,7 @@ def _stop(running: dict[Connection, BaseProcess]) -> None:
         del running[connection]
 
 
-def _work(connection: Connection, task: Callable[[int, OnProgress], Any], numbers: list[int], threads: int) -> None:
+def _work(connection: Connection, parcel: Path, numbers: list[int], threads: int) -> None:
     """The life of a process: one task after the other, then a last word."""
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # Ctrl-C reaches the parent only, which passes it on once
@@ -110,6 +159,7 @@ def _work(connection: Connection, task: Callable[[int, OnProgress], Any], number
         connection.send_bytes(pickle.dumps((kind, number, content)))
 
     try:
+        task = _unpack(parcel)
         for number in numbers:
             send("result", number, task(number, partial(send, "report", number)))
         send("end", -1, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ Floats = NDArray[np.float64]
 
 _HISTORY = 1024  # rows a baseline looks back; its memory is bounded by _BLOCK windows of them
 _BLOCK = 2048
+_ROWS = 1_000_000  # measured at once: bounds memory
 
 
 def backtest_frame(
@@ -86,21 +88,39 @@ def scales(panel: Panel, limit: NDArray[np.int64], *, season: int) -> tuple[Floa
     segment. NaN where nothing was observed or nothing ever changed.
     """
     season = max(season, 1)
-    row = np.arange(season, len(panel.values))
-    segment = panel.segment_of(row)
-    inside = (row - season >= panel.offsets[segment]) & (row < limit[segment])
-    row, series, n = row[inside], panel.series[segment[inside]], len(panel.ids)
-    paired = panel.observed[row] & panel.observed[row - season]
-    change = np.where(paired, panel.values[row].astype(np.float64) - panel.values[row - season], 0.0)
-
-    def mean(values: Floats) -> Floats:
-        totals = [np.bincount(series, weights=column, minlength=n) for column in values.T]
-        counts = [np.bincount(series, weights=column, minlength=n) for column in paired.T]
-        return np.stack(totals, axis=1) / np.maximum(np.stack(counts, axis=1), 1)
-
-    absolute, square = mean(np.abs(change)), mean(change**2)
+    n = len(panel.ids)
+    first = np.searchsorted(panel.series, np.arange(n + 1))
+    absolute, square = np.zeros((2, n, panel.values.shape[1]))
+    for block in _blocks(np.r_[panel.offsets[first[:-1]], panel.offsets[-1]]):
+        segments = np.arange(first[block.start], first[block.stop])
+        lengths = (limit[segments] - panel.offsets[segments] - season).clip(min=0)
+        begin = panel.offsets[segments] + season
+        row = np.repeat(begin - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        series = np.repeat(panel.series[segments] - block.start, lengths)
+        paired = panel.observed[row] & panel.observed[row - season]
+        change = np.where(paired, panel.values[row].astype(np.float64) - panel.values[row - season], 0.0)
+        size = block.stop - block.start
+        count = np.maximum(_totals(series, paired, size), 1)
+        absolute[block], square[block] = (
+            _totals(series, values, size) / count for values in (np.abs(change), change**2)
+        )
     known = absolute > 0
     return np.where(known, absolute, np.nan), np.where(known, np.sqrt(square), np.nan)
+
+
+def _blocks(bounds: NDArray[np.int64]) -> Iterator[slice]:
+    """Runs of series that hold about a million rows together; series k holds bounds[k] .. bounds[k+1]-1."""
+    start = 0
+    while start < len(bounds) - 1:
+        stop = max(start + 1, int(np.searchsorted(bounds, bounds[start] + _ROWS, side="right")) - 1)
+        yield slice(start, stop)
+        start = stop
+
+
+def _totals(series: NDArray[np.int64], values: NDArray[Any], count: int) -> Floats:
+    """Sums (N, D) of values (R, D) by series (R,)."""
+    columns = [np.bincount(series, weights=column, minlength=count) for column in values.T]
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
 def scaled_error(network: Network, panel: Panel, cutoffs: NDArray[np.int64], unit: Floats) -> float:

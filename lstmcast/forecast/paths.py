@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 
 _DOUBT = 10  # windows at which their correlations are believed by half
 _USUAL = 0.9  # correlation of neighbouring steps where nothing is known
+_BLOCK = 2_000_000  # values of the quantile function held at once
 _LEVELS = np.concatenate([[0.002, 0.005], np.linspace(0.01, 0.99, 99), [0.995, 0.998]])
 _SCORES = np.array([NormalDist().inv_cdf(level) for level in _LEVELS])
 
@@ -54,19 +55,38 @@ def sample_paths(
     values, vectors = np.linalg.eigh(correlation[:horizon][lag])
     root = vectors * np.sqrt(values.clip(min=0))
     root /= np.sqrt((root**2).sum(axis=1, keepdims=True)).clip(min=1e-12)
-    grid = at_levels(quantiles, trained, _LEVELS)  # (N, H, D, G)
     generator = np.random.default_rng(seed)
     out = np.empty((series, number, horizon, targets))
-    for n in range(series):
-        score = generator.standard_normal((number, targets, horizon)) @ root.T
-        for d in range(targets):
-            for h in range(horizon):
-                out[n, :, h, d] = np.interp(score[:, d, h], _SCORES, grid[n, h, d])
+    size = max(1, _BLOCK // (targets * horizon * max(number, len(_LEVELS))))
+    for start in range(0, series, size):
+        block = slice(start, start + size)
+        grid = at_levels(quantiles[block], trained, _LEVELS)  # (n, H, D, G)
+        score = generator.standard_normal((len(grid), number, targets, horizon)) @ root.T
+        out[block] = _interpolated(score.transpose(0, 1, 3, 2), grid)
     return out
+
+
+def _interpolated(score: Floats, grid: Floats) -> Floats:
+    """Values (n, S, H, D) of the quantile functions ``grid`` (n, H, D, G) at normal scores (n, S, H, D)."""
+    score = np.clip(score, _SCORES[0], _SCORES[-1])
+    left = np.clip(np.searchsorted(_SCORES, score, side="right") - 1, 0, len(_SCORES) - 2)
+    n, h, d = np.ogrid[: grid.shape[0], : grid.shape[1], : grid.shape[2]]
+    low, high = (grid[n[:, None], h[:, None], d[:, None], left + k] for k in (0, 1))
+    value: Floats = (high - low) / (_SCORES[left + 1] - _SCORES[left]) * (score - _SCORES[left]) + low
+    return value
 
 
 def _normal_scores(quantiles: Floats, actual: Floats, trained: tuple[float, ...]) -> Floats:
     """The normal score of each actual (V, H, D) under its own quantiles; NaN where not observed."""
+    score = np.empty(actual.shape)
+    size = max(1, _BLOCK // max(actual[0].size * len(_LEVELS), 1)) if len(actual) else 1
+    for start in range(0, len(actual), size):
+        block = slice(start, start + size)
+        score[block] = _normal_scores_of(quantiles[block], actual[block], trained)
+    return score
+
+
+def _normal_scores_of(quantiles: Floats, actual: Floats, trained: tuple[float, ...]) -> Floats:
     grid = at_levels(quantiles, trained, _LEVELS)
     below = (grid <= actual[..., None]).sum(axis=-1)
     left = np.clip(below - 1, 0, len(_LEVELS) - 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,6 +50,8 @@ class Network(Protocol):
 
 _ROWS_OF_STATISTICS = 3  # from which classical methods have a trend to go by
 _WINDOWS = 512  # per forward pass: bounds memory, fixed so that equal input gives equal bytes
+_WORTH_THREADS = 16  # forward passes from which further threads are started; they never wait for each other
+_AHEAD = 8  # passes per thread whose results may wait to be taken
 _LANES, _ROWS = 64, 256  # of a stream
 
 
@@ -69,14 +72,19 @@ class Forecast:
 
 
 def forecast(
-    network: Network, panel: Panel, *, fallback: bool = True, excluded: NDArray[np.bool_] | None = None
+    network: Network,
+    panel: Panel,
+    *,
+    fallback: bool = True,
+    excluded: NDArray[np.bool_] | None = None,
+    threads: int = 1,
 ) -> Forecast:
     """Forecast after the last observed row of each series.
 
     A series whose history never varies is continued as the constant it is. One that is shorter than a patch and one
     row (than the context, where ``schema.short`` is naive or skip) cannot say enough about itself: with ``fallback``
     its last values are repeated, as the median only; without, or where ``schema.short`` is skip, it is skipped. So are
-    the series ``excluded`` (N,) by the caller.
+    the series ``excluded`` (N,) by the caller. ``threads`` as in ``quantiles_at``.
     """
     shape, short = network.architecture, panel.schema.short
     last = panel.last_segment()
@@ -89,7 +97,7 @@ def forecast(
     levels = shape.quantiles
     quantiles = np.full((len(last), shape.horizon, shape.targets, len(levels)), np.nan)
     if usable.any():
-        quantiles[usable] = quantiles_at(network, panel, cutoff[usable])
+        quantiles[usable] = quantiles_at(network, panel, cutoff[usable], threads=threads)
     repeat = _last_values(panel)[last]
     quantiles[constant] = repeat[constant, None, :, None]
     left = ~usable & ~constant
@@ -123,10 +131,15 @@ def _last_values(panel: Panel) -> NDArray[np.float64]:
     return np.where(position >= 0, values, np.nan)
 
 
-def quantiles_at(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Quantiles float64 (V, H, D, Q) in the user's units of the forecasts made just before the rows ``cutoffs``."""
-    parts = _streamed(network, panel, cutoffs) if network.architecture.stateful else _windowed(network, panel, cutoffs)
+def quantiles_at(
+    network: Network, panel: Panel, cutoffs: NDArray[np.int64], *, threads: int = 1
+) -> NDArray[np.float64]:
+    """Quantiles float64 (V, H, D, Q) in the user's units of the forecasts made just before the rows ``cutoffs``.
+
+    Many windows are shared out among ``threads``, which changes nothing in the result.
+    """
     shape = network.architecture
+    parts = _streamed(network, panel, cutoffs) if shape.stateful else _windowed(network, panel, cutoffs, threads)
     out = np.empty((len(cutoffs), shape.horizon, shape.targets, len(shape.quantiles)))
     for places, values in parts:
         out[places] = values
@@ -138,16 +151,24 @@ def quantiles_at(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> 
 Part = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
+def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64], threads: int) -> Iterator[Part]:
     horizon = network.architecture.horizon
     windows = Windows(panel, context=network.reach, horizon=horizon, spread=network.needs_spread)
-    done = 0
-    with torch.inference_mode():
-        for batch in windows.batches(cutoffs, size=_WINDOWS):
-            on = batch.to(network.device)
-            prediction = network(on.context, on.observed, on.past, on.future, spread=on.spread)
-            yield np.arange(done, done + len(batch.cutoff)), network.quantiles(prediction).cpu().numpy()
-            done += len(batch.cutoff)
+
+    @torch.inference_mode()
+    def look(start: int) -> Part:
+        chosen = slice(start, start + _WINDOWS)
+        batch = windows.gather(torch.from_numpy(cutoffs[chosen])).to(network.device)
+        prediction = network(batch.context, batch.observed, batch.past, batch.future, spread=batch.spread)
+        return np.arange(len(cutoffs))[chosen], network.quantiles(prediction).cpu().numpy()
+
+    starts = range(0, len(cutoffs), _WINDOWS)
+    if threads == 1 or network.device.type != "cpu" or len(starts) < _WORTH_THREADS:
+        yield from map(look, starts)
+        return
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for k in range(0, len(starts), _AHEAD * threads):
+            yield from pool.map(look, starts[k : k + _AHEAD * threads])
 
 
 def _streamed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:

@@ -31,6 +31,7 @@ from lstmcast.forecast.predict import Forecast, forecast, least_rows
 from lstmcast.masking import masked
 from lstmcast.net.heads import is_probabilistic
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
+from lstmcast.process import cores
 
 _NOT_FORECAST = {"fallback", "skipped"}
 
@@ -75,7 +76,8 @@ def predict(
     panel, excluded = _ready(panel, reader, wish.horizon or 1, on_progress)
     lacking = _lacks_future(panel, wish.horizon or 1, output)
     network = trained.forecaster.to(devices.choose(device))
-    ahead = forecast(network, panel, fallback=on_error == "naive", excluded=lacking)
+    side_by_side = 1 if threads else cores()
+    ahead = forecast(network, panel, fallback=on_error == "naive", excluded=lacking, threads=side_by_side)
     failed = [name for name, status in zip(panel.ids, ahead.status, strict=True) if status in _NOT_FORECAST]
     strict = on_error == "fail" or panel.schema.short == "error"
     if failed and (strict or ahead.status.count("skipped") == len(panel.ids)):
