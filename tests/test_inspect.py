@@ -26,7 +26,7 @@ from lstmcast.net.forecaster import Forecaster
 from lstmcast.recipes.inspect import inspect
 from lstmcast.study.anatomy import Part, anatomy, formula
 from lstmcast.study.figure import Figure
-from lstmcast.study.gates import memory, observe, statistics
+from lstmcast.study.gates import memory, observe, persistence, statistics
 from lstmcast.study.influence import gradients, importance
 
 Capture = pytest.CaptureFixture[str]
@@ -198,6 +198,36 @@ def test_a_gate_at_one_half_is_undecided_and_halves_a_memory_with_each_step(make
 def test_the_memory_knows_more_of_what_was_last_than_of_what_was_long_ago(make_panel: MakePanel) -> None:
     figures = figures_of(network_of(), batch_of(make_panel, count=8))
     assert value(figures, "c", "mutual information", lag=2) > value(figures, "c", "mutual information", lag=8)
+
+
+def test_what_persists_is_halved_by_every_step_of_a_gate_at_one_half(make_panel: MakePanel) -> None:
+    network = network_of(replace(SHAPE, cell="coupled"))
+    cell: Any = network.stack.cells[0]
+    with torch.no_grad():
+        cell.weight_hh.zero_()
+        for weight in (cell.weight_ih, cell.bias):
+            weight[:8] = 0.0
+    (readings,) = observe(Ensemble([network]), batch_of(make_panel))
+    found = list(persistence(readings, member=1, patch=2, seed=1))
+    one, two, four = (value(found, "c", "persistence", lag) for lag in (2, 4, 8))
+    assert [two / one, four / one] == pytest.approx([0.5, 0.125], rel=1e-4)
+    assert value(found, "h", "persistence", 2) == 0.0
+
+
+@every_cell
+def test_every_cell_is_looked_into(make_panel: MakePanel, name: str) -> None:
+    network = network_of(replace(SHAPE, cell=name, layers=2))
+    figures = figures_of(network, batch_of(make_panel))
+    (readings,) = observe(Ensemble([network]), batch_of(make_panel))
+    figures += list(persistence(readings, member=1, patch=2, seed=1))
+    assert {figure.part for figure in figures} == {"layer 1", "layer 2"}
+    # The exponential input gate of slstm may stand at 1 throughout, and then correlates with nothing.
+    assert all(np.isfinite(figure.value) for figure in figures if figure.measure != "correlation")
+
+
+def test_a_tree_has_parts_but_no_gates_along_time(make_panel: MakePanel) -> None:
+    network = network_of(replace(SHAPE, encoder="tree", decoder="direct"))
+    assert observe(Ensemble([network]), batch_of(make_panel)) == [()]
 
 
 def test_the_gradient_by_lag_is_the_derivative(make_panel: MakePanel) -> None:

@@ -25,7 +25,7 @@ from lstmcast.report.charts import check_suffix, save_chart
 from lstmcast.report.inspection import anatomy_chart, inspection_chart
 from lstmcast.study.anatomy import Part, anatomy
 from lstmcast.study.figure import Figure, tidy
-from lstmcast.study.gates import members, memory, observe, statistics
+from lstmcast.study.gates import members, memory, observe, persistence, statistics
 from lstmcast.study.influence import gradients, importance
 
 _FOLDS = 4  # horizons at the end of each series that are looked at
@@ -107,6 +107,7 @@ def _looked_into(
         patch = network.architectures[number - 1].patch
         figures += statistics(readings, member=number, patch=patch)
         figures += memory(readings, member=number, patch=patch, seed=seed)
+        figures += persistence(readings, member=number, patch=patch, seed=seed)
     names = target_names(panel)
     figures += gradients(network, few, targets=names)
     unit, _ = scales(panel, parts.limit, season=int(trained.summary["season"]))
@@ -140,7 +141,8 @@ def _held_out(trained: Model, panel: Panel) -> Split:
 
 def _spread(cutoffs: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """At most so many of them, evenly."""
-    return cutoffs[np.unique(np.linspace(0, len(cutoffs) - 1, min(most, len(cutoffs))).astype(int))]
+    places = np.unique(np.linspace(0, len(cutoffs) - 1, min(most, len(cutoffs))).astype(int))
+    return np.take(cutoffs, places)
 
 
 def _anatomy_figures(member: int, parts: tuple[Part, ...]) -> list[Figure]:

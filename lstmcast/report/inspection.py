@@ -37,9 +37,11 @@ def inspection_chart(figures: pd.DataFrame) -> Any:
         panels.append(_gates(gates))
     for measure, title, below in (
         ("kept", "What is left of a memory", "product of the keeping gate over so many rows"),
+        ("persistence", "What reaches the last output", "derivative of h at the end by the memory so many rows before"),
         ("mutual information", "What the memory knows of its past", "mutual information with itself, nats"),
     ):
         part = rows[rows["measure"] == measure]
+        part = part[part["subject"] == part["subject"].max()] if measure == "persistence" else part
         if len(part):
             panels.append(_curves(part, title, below))
     rise = rows[rows["measure"] == "importance"]
@@ -107,7 +109,8 @@ def _importance(rows: pd.DataFrame) -> Any:
 
 def _bars(rows: pd.DataFrame, order: list[str], name: str, title: str) -> Any:
     y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=220))
-    x = alt.X(f"{name}:Q", title=None, axis=alt.Axis(tickCount=4, format="~s"))
+    room = alt.Scale(domain=[0, 1.2 * float(rows[name].max())], nice=False)  # for the figure beside the longest bar
+    x = alt.X(f"{name}:Q", title=None, scale=room, axis=alt.Axis(tickCount=4, format="~s"))
     bar = alt.Chart(rows[["name", name]]).mark_bar(color=_BLUE, height={"band": 0.68}).encode(x=x, y=y)
     label = bar.mark_text(align="left", dx=4, fontSize=10).encode(text=alt.Text(f"{name}:Q", format=".3~s"))
     return _titled(alt.layer(bar, label).properties(height=alt.Step(20)), title, "", height=None)

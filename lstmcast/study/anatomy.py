@@ -46,7 +46,7 @@ def _gated(gates: int, more: int = 0) -> Count:
 
 
 def _projected(cell: Any) -> int:
-    return 4 * cell.memory * (cell.hidden + cell.inputs + 1) + cell.hidden * cell.memory + 4 * cell.memory
+    return int(4 * cell.memory * (cell.hidden + cell.inputs + 1) + cell.hidden * cell.memory + 4 * cell.memory)
 
 
 def _multiplicative(cell: Any) -> int:
@@ -94,19 +94,19 @@ def anatomy(network: Forecaster) -> tuple[Part, ...]:
 
 
 def _layers(stack: Stack, patches: int) -> list[Part]:
-    cells = cast("list[Any]", list(stack.cells))
+    cells: list[Any] = list(stack.cells)
     own = len(cells) // stack.directions
     width = len(stack.state_widths) // (stack.layers * stack.directions)
     parts = []
     for place in range(stack.layers * stack.directions):
         layer, backward = divmod(place, stack.directions)
         cell = cells[place % len(cells)]
-        name = f"layer {layer + 1}" + (" backward" if backward else "")
+        kind = type(cell).__name__.lower()
         text, expected = formula(cell)
         parts.append(
             Part(
-                name=name if layer < own else f"{name} (weights of layer 1)",
-                kind=type(cell).__name__.lower(),
+                name=f"layer {layer + 1}" + (" backward" if backward else ""),
+                kind=kind if layer < own else f"{kind}, weights of layer 1",
                 parameters=_count(cell) if layer < own else 0,
                 formula=text if layer < own else "",
                 expected=expected if layer < own else None,
@@ -119,7 +119,7 @@ def _layers(stack: Stack, patches: int) -> list[Part]:
 
 
 def _tree(tree: WindowTree, patches: int) -> Part:
-    """A leaf for every patch, and a joint for all but one of them."""
+    """A leaf for every patch, and for every patch but the first a joint."""
     c, f = tree.width, tree.leaf.shape[1]
     joints = 10 * c * c
     return Part(

@@ -1,4 +1,4 @@
-"""Gates: how far they stand open, how long they keep, and what the memory still knows of its past."""
+"""Gates: how far they stand open, how long they keep, and what reaches the end of a context from its past."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from lstmcast.data.windows import Batch
 from lstmcast.net.ensemble import Ensemble
 from lstmcast.net.forecaster import Forecaster
+from lstmcast.net.scan import scan
 from lstmcast.net.stack import Reading, Stack
 from lstmcast.study.figure import Figure
 
@@ -79,6 +80,28 @@ def memory(readings: tuple[Reading, ...], *, member: int, patch: int, seed: int)
             lag *= 2
 
 
+def persistence(readings: tuple[Reading, ...], *, member: int, patch: int, seed: int) -> Iterator[Figure]:
+    """Norm of the derivative of the last output h_T by h and c some steps ago, ‖∂h_T/∂c_{T−k}‖ / √C over windows.
+
+    It falls where gradients vanish and grows where they explode (Bengio et al. 1994). Estimated with one random vector
+    of signs per window, whose product with the Jacobian has its norm in the mean.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for reading in readings:
+        lag, steps = 1, reading.x.shape[1]
+        while lag < steps:
+            # Tensors made for inference cannot take part in a gradient; their copies can.
+            x = reading.x[:, steps - lag :].clone()
+            start = tuple(part[:, steps - lag].clone().requires_grad_() for part in reading.before)
+            last = scan(reading.cell, x, start)[0][:, -1]
+            signs = torch.randint(2, last.shape, generator=generator).to(last) * 2 - 1
+            felt = torch.autograd.grad((last * signs).sum(), start)
+            for subject, slope in zip("hc", felt, strict=False):  # further parts of a state only scale these
+                value = float(slope.square().sum(1).mean().sqrt()) / slope.shape[1] ** 0.5
+                yield Figure(member, place(reading), subject, "persistence", value, lag=lag * patch)
+            lag *= 2
+
+
 def place(reading: Reading) -> str:
     """The layer of a reading, by the name it has in the anatomy."""
     return f"layer {reading.layer + 1}" + (" backward" if reading.backward else "")
@@ -96,7 +119,8 @@ def _roles(acts: dict[str, Tensor], candidate: str) -> tuple[tuple[str, Tensor] 
 
 def _entropy(gate: Tensor) -> Tensor:
     both = torch.stack([gate, 1 - gate]).clamp(0, 1).double()
-    return -torch.special.xlogy(both, both).sum(0).mean() / np.log(2)
+    total: Tensor = -torch.special.xlogy(both, both).sum(0).mean() / np.log(2)
+    return total
 
 
 def _correlation(gate: Tensor, candidate: Tensor) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -72,14 +73,10 @@ def _shuffles(
     spans = [(0, reach), *pairwise(bounds)] if stretches > 1 else [(0, reach)]
     for d, target in enumerate(targets):
         for newest, oldest in spans:
-            yield (
-                f"rows {newest + 1}–{oldest} back",
-                target,
-                lambda generator, d=d, newest=newest, oldest=oldest: _in_time(batch, d, newest, oldest, generator),
-            )
+            yield f"rows {newest + 1}–{oldest} back", target, partial(_in_time, batch, d, newest, oldest)
     ahead = len(covariates) - batch.future.shape[2]
     for k, name in enumerate(covariates):
-        yield "covariate", name, lambda generator, k=k: _between_windows(batch, k, ahead, generator)
+        yield "covariate", name, partial(_between_windows, batch, k, ahead)
 
 
 def _in_time(batch: Batch, d: int, newest: int, oldest: int, generator: torch.Generator) -> Batch:
