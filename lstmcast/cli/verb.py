@@ -56,10 +56,12 @@ class Call:
         return [*self._file_layers(), *environment_layers(os.environ), *self._flag_layers()]
 
     def settings_of(self, path: Path) -> Settings:
-        """As ``settings``, with the settings file ``path`` in place of the one found or given."""
+        """As ``settings``, with the settings file ``path`` above all others."""
         from lstmcast.config import read_settings_file
+        from lstmcast.origins import environment_layers
 
-        return self._resolve([(str(path), read_settings_file(path)), *self._flag_layers()])
+        own = (str(path), read_settings_file(path))
+        return self._resolve([*self._file_layers(), own, *environment_layers(os.environ), *self._flag_layers()])
 
     def flags(self) -> Settings:
         """The flags alone: for verbs in which a saved model's own settings stand below them."""
