@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ from lstmcast.forecast.predict import quantiles_at
 from lstmcast.net.cells import CELLS
 from lstmcast.outcome import Progress, Report, silent
 from lstmcast.recipes.compare import compare
-from lstmcast.study import COMPARATORS, race
+from lstmcast.recipes.scaling import scaling as scaling_recipe
+from lstmcast.study import COMPARATORS, race, scaling
 
 Capture = pytest.CaptureFixture[str]
 SMALL = {"horizon": 4, "hidden": 8, "context": 16, "patch": 4}
@@ -128,6 +130,73 @@ def test_the_command_writes_rows_curves_and_chart_and_tells_them_as_json(
     }
     assert len(pd.read_csv(files[1])) == 2 * 2 * 6
     assert "Comparison on equal footing" in Path(files[2]).read_text("utf-8")
+
+
+def test_settings_files_take_part_on_equal_footing(data: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "narrow.yaml").write_text("network: {hidden: 4, context: 8, cell: gru}\n")
+    (tmp_path / "wide.yaml").write_text("network: {hidden: 12}\n")
+    out = tmp_path / "compare.csv"
+    files = f"{tmp_path / 'narrow.yaml'},{tmp_path / 'wide.yaml'}"
+    line = ["compare", str(data), "--configs", files, "--steps", "3", "--horizon", "4", "-o", str(out), "-q"]
+    assert run(line) == 0
+    rows = pd.read_csv(out).set_index("candidate")
+    assert list(rows.index) == ["narrow", "wide"]
+    assert rows["steps"].tolist() == [3, 3]
+    assert rows["parameters"]["narrow"] < rows["parameters"]["wide"]
+    assert run([*line, "--cells", "rnn"]) == 0
+    assert set(pd.read_csv(out)["candidate"]) == {"narrow", "wide", "rnn"}
+
+
+def test_a_settings_file_keeps_the_windows_of_the_others(make_panel: MakePanel) -> None:
+    plan, panel = plan_and_panel(make_panel)
+    (own,) = race.configured(plan, panel, {"long": settings({"context": 48})})
+    assert own.plan.architecture.context == 48
+    assert own.plan.split is plan.split
+
+
+def test_settings_files_that_ask_for_another_horizon_or_other_data_are_refused(make_panel: MakePanel) -> None:
+    plan, panel = plan_and_panel(make_panel)
+    with pytest.raises(UsageError, match="far forecasts 9 rows, the others 4"):
+        race.configured(plan, panel, {"far": settings({"horizon": 9})})
+    other = resolve([("test", {"reader": {"target": ["z"]}})], choices={})
+    with pytest.raises(UsageError, match="z reads the data in a way of its own"):
+        race.configured(plan, panel, {"z": other})
+
+
+def test_a_settings_file_that_cannot_be_built_is_listed_with_its_reason(make_panel: MakePanel) -> None:
+    plan, panel = plan_and_panel(make_panel)
+    (candidate,) = race.configured(plan, panel, {"both": settings({"bidirectional": True}, stateful=True)})
+    assert "bidirectional" in candidate.refusal
+
+
+def test_without_data_there_is_nothing_to_compare_on(capsys: Capture) -> None:
+    assert run(["compare", "-q"]) == 2
+    assert "lstmcast compare DATA" in capsys.readouterr().err
+
+
+def test_cost_is_timed_at_several_sizes_and_the_law_fitted(tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "scaling.csv"
+    assert run(["compare", "--scaling", "--cells", "rnn", "-o", str(out), "--json", "-q"]) == 0
+    rows = pd.read_csv(out)
+    assert rows[["T", "C", "B"]].nunique().to_dict() == {"T": 3, "C": 3, "B": 3}
+    (law,) = json.loads(capsys.readouterr().out)["cells"]
+    assert rows["fitted"].to_numpy() == pytest.approx(
+        law["k"] * rows["T"] * rows["B"] * (rows["C"] ** 2 + rows["C"] * rows["F"])
+    )
+
+
+def test_timings_that_follow_the_law_are_fitted_without_deviation() -> None:
+    timings = [scaling.Timing("lstm", **size, seconds=0.0) for size in scaling.sizes()]
+    law = scaling.fitted([replace(timing, seconds=3e-12 * timing.work) for timing in timings])
+    assert law.k == pytest.approx(3e-12)
+    assert law.deviation == pytest.approx(0.0, abs=1e-9)
+    assert law.growth["T"] == pytest.approx(1.0)
+    assert 1.0 < law.growth["C"] < 2.0
+
+
+def test_a_cell_that_does_not_exist_is_not_timed(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no cell called 'lstn'"):
+        scaling_recipe(cells=("lstn",), output=str(tmp_path / "s.csv"))
 
 
 def test_after_a_signal_what_was_finished_is_written(data: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from lstmcast.cli.verbs.evaluate import evaluate
 from lstmcast.cli.verbs.future_frame import future_frame
 from lstmcast.cli.verbs.history import history
 from lstmcast.cli.verbs.init import init
+from lstmcast.cli.verbs.inspect import inspect
 from lstmcast.cli.verbs.listing import list_members
 from lstmcast.cli.verbs.model import model
 from lstmcast.cli.verbs.plot import plot
@@ -42,6 +43,7 @@ VERBS = {
     "detect-anomalies": (detect_anomalies, "Flag rows that are not as expected."),
     "backtest": (backtest, "Forecast the known past and score it."),
     "compare": (compare, "Train several cells on equal footing."),
+    "inspect": (inspect, "Look into a model: parts, gates, dependence."),
     "evaluate": (evaluate, "Score an old forecast against what came true."),
     "check": (check, "Read and validate data; trains nothing."),
     "future-frame": (future_frame, "The rows to fill with covariates known ahead."),

@@ -55,6 +55,14 @@ class Call:
 
         return [*self._file_layers(), *environment_layers(os.environ), *self._flag_layers()]
 
+    def settings_of(self, path: Path) -> Settings:
+        """As ``settings``, with the settings file ``path`` above all others."""
+        from lstmcast.config import read_settings_file
+        from lstmcast.origins import environment_layers
+
+        own = (str(path), read_settings_file(path))
+        return self._resolve([*self._file_layers(), own, *environment_layers(os.environ), *self._flag_layers()])
+
     def flags(self) -> Settings:
         """The flags alone: for verbs in which a saved model's own settings stand below them."""
         return self._resolve(self._flag_layers())

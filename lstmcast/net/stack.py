@@ -33,6 +33,18 @@ class Regularisation(NamedTuple):
     zoneout: float = 0.0
 
 
+class Reading(NamedTuple):
+    """What one cell of a stack read, in its own direction of time: x (B, T, F) and the states before and after each
+    step, each tensor (B, T, ·)."""
+
+    layer: int
+    backward: bool
+    cell: Cell
+    x: Tensor
+    before: State
+    after: State
+
+
 class Stack(nn.Module):
     """``layers`` cells on top of each other, in one or both directions of time.
 
@@ -98,6 +110,25 @@ class Stack(nn.Module):
     def trace(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """As ``forward``, but with the state after every step, each tensor (B, T, ·). One direction only."""
         return self._upwards(lambda cell, below, before: self._run(trace, cell, below, before), x, state)
+
+    def readings(self, x: Tensor, state: State) -> tuple[Reading, ...]:
+        """What each cell reads and does while the stack runs over x (B, T, F) from ``state``, lowest layer first."""
+        states = self._split(state)
+        found: list[Reading] = []
+        for layer, cells in enumerate(self._layers()):
+            below = self._between(x, layer)
+            outputs = []
+            for cell, backward in zip(cells, (False, True), strict=False):  # one of them where only forward is read
+                read = below.flip(1) if backward else below
+                start = next(states)
+                after: State = self._run(trace, cell, read, start)
+                before = tuple(
+                    torch.cat([first.unsqueeze(1), part[:, :-1]], 1) for first, part in zip(start, after, strict=True)
+                )
+                found.append(Reading(layer, backward, cell, read, before, after))
+                outputs.append(after[0].flip(1) if backward else after[0])
+            x = self._above(torch.cat(outputs, -1), below, layer)
+        return tuple(found)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One further step, x (..., F). Broadcasts as the cells do. One direction only."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from lstmcast.outcome import Notice, OnProgress, Outcome, Progress, Table, silen
 from lstmcast.report.charts import check_suffix, save_chart
 from lstmcast.report.comparison import comparison_chart
 from lstmcast.study import COMPARATORS
-from lstmcast.study.race import Candidate, Lap, candidates, run
+from lstmcast.study.race import Candidate, Lap, candidates, configured, run
 
 _COLUMNS = ("candidate", "MASE", "skill", "ms per step", "parameters", "MB kept per step", "loss", "note")
+_MOST_STEPS = 300  # unless more are asked for: a dozen networks are to be done within minutes
 _TAIL = 20  # steps whose mean is the final loss
 
 
@@ -31,6 +33,7 @@ def compare(
     *,
     settings: Settings,
     cells: tuple[str, ...] = (),
+    configs: Mapping[str, Settings] | None = None,
     seeds: int = 1,
     steps: int | None = None,
     output: str = "compare.csv",
@@ -38,8 +41,10 @@ def compare(
     chart: Path | None = None,
     on_progress: OnProgress = silent,
 ) -> Outcome:
-    """Train each of ``cells`` (default: all, and the comparators) on the same windows for the same number of steps.
+    """Train each of ``cells`` on the same windows for the same number of steps, and with them the settings ``configs``
+    by name. Without either all cells and comparators take part.
 
+    ``steps`` is as many as the plan has, but no more than would keep all of them waiting.
     Writes one row per candidate and seed to ``output``, the loss of every step to ``curves``, a ``chart``. A candidate
     the settings do not allow is listed with its reason. After a signal what was finished is written, then
     ``StoppedError`` raised. Raises ``UsageError`` when no candidate can take part.
@@ -49,11 +54,14 @@ def compare(
     device.use_threads(settings.training.threads)
     panel = read(sources, settings.reader, on_progress=on_progress).panel
     plan = make(panel, settings)
-    field = candidates(plan, tuple(dict.fromkeys(cells)) or (*CELLS, *COMPARATORS))
+    everyone = () if configs else (*CELLS, *COMPARATORS)
+    field = candidates(plan, tuple(dict.fromkeys(cells)) or everyone) + configured(plan, panel, configs or {})
     able = [candidate for candidate in field if not candidate.refusal]
     if not able:
-        raise UsageError("no candidate can take part: " + "; ".join(c.refusal for c in field), remedy="change --cells")
-    steps = steps or plan.steps
+        raise UsageError(
+            "no candidate can take part: " + "; ".join(c.refusal for c in field), remedy="change --cells or --configs"
+        )
+    steps = steps or min(plan.steps, _MOST_STEPS)
     training, shape = plan.settings.training, plan.architecture
     on_progress(
         Notice(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
 from lstmcast.errors import UsageError
 from lstmcast.family import nearest
 from lstmcast.fit import device, optimiser
 from lstmcast.fit.interrupt import Stop
 from lstmcast.fit.loop import covariate_scale, make_objective
-from lstmcast.fit.plan import Plan
+from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast import metrics
 from lstmcast.forecast.backtest import backtest_frame
 from lstmcast.forecast.predict import quantiles_at
@@ -68,6 +69,34 @@ def candidates(plan: Plan, names: tuple[str, ...]) -> tuple[Candidate, ...]:
         if name not in known:
             raise UsageError(f"there is no cell or comparator called {name!r}", remedy=nearest(name, known))
     return tuple(_candidate(plan, name) for name in names)
+
+
+def configured(plan: Plan, panel: Panel, files: Mapping[str, Settings]) -> tuple[Candidate, ...]:
+    """The plans of ``files``, settings by name, for the horizon, the windows and the seeds of ``plan``.
+
+    Raises ``UsageError`` where a file asks for another horizon, or reads the data in another way.
+    """
+    return tuple(_configured(plan, panel, name, settings) for name, settings in files.items())
+
+
+def _configured(plan: Plan, panel: Panel, name: str, settings: Settings) -> Candidate:
+    horizon = plan.architecture.horizon
+    if settings.network.horizon not in {None, horizon}:
+        raise UsageError(
+            f"{name} forecasts {settings.network.horizon} rows, the others {horizon}",
+            remedy=f"give the same to all: --horizon {horizon}",
+        )
+    if settings.reader != plan.settings.reader:
+        raise UsageError(
+            f"{name} reads the data in a way of its own, and all candidates must see the same",
+            remedy="leave the section reader out of the file, and give its settings as flags",
+        )
+    network = settings.network.model_copy(update={"horizon": horizon})
+    try:
+        own = make(panel, settings.model_copy(update={"network": network}))
+    except UsageError as error:
+        return Candidate(name, plan, error.message)
+    return Candidate(name, replace(own, split=plan.split, season=plan.season))
 
 
 def _candidate(plan: Plan, name: str) -> Candidate:

@@ -38,13 +38,22 @@ class Cell(Protocol):
     """A recurrent cell, built as ``Cell(F, C, generator=...)``; some take further options by name.
 
     ``step`` is the readable road: the equations of the paper for one timestep. It broadcasts over leading axes, so that
-    one state can meet many inputs; state tensor 0 is the output h. ``rule`` and ``packed`` are the fast road: the name
-    of the pointwise rule, and what the shared loop multiplies. A cell may add ``native`` (see ``NativeCell``).
+    one state can meet many inputs; state tensor 0 is the output h. ``gates`` is the part of it that decides. ``rule``
+    and ``packed`` are the fast road: the name of the pointwise rule, and what the shared loop multiplies. A cell may
+    add ``native`` (see ``NativeCell``).
     """
 
     inputs: int
     hidden: int
     rule: ClassVar[str]
+    candidate: ClassVar[str]
+
+    def gates(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> dict[str, Tensor]:
+        """What one step activates, by its name in the equations, each (..., C); arguments as in ``step``.
+
+        All are gates but ``candidate``, which is what they let in; a cell without gates has none of either.
+        """
+        ...
 
     def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
         """x (..., F), state of (..., C) -> h (..., C), new state. ``mask`` multiplies h₋ where the sums read it."""

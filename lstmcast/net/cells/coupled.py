@@ -23,6 +23,7 @@ class Coupled(nn.Module):
     """
 
     rule: ClassVar[str] = "coupled"
+    candidate: ClassVar[str] = "g"
 
     def __init__(self, inputs: int, hidden: int, *, span: int | None = None, generator: torch.Generator) -> None:
         super().__init__()
@@ -36,15 +37,20 @@ class Coupled(nn.Module):
         zero = self.weight_hh.new_zeros(lanes, self.hidden)
         return zero, zero
 
-    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        h, c = state
+    def gates(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> dict[str, Tensor]:
+        h, _ = state
         h = h if mask is None else h * mask
         f, g, o = (F.linear(x, self.weight_ih, self.bias) + F.linear(h, self.weight_hh)).chunk(3, -1)
-        f = torch.sigmoid(f)  # (1) forget gate   f = σ(W_f x + U_f h₋ + b_f)
-        g = torch.tanh(g)  #    (2) candidate     g = tanh(W_g x + U_g h₋ + b_g)
-        o = torch.sigmoid(o)  # (3) output gate   o = σ(W_o x + U_o h₋ + b_o)
-        c = f * c + (1 - f) * g  # (4) cell       c = f⊙c₋ + (1−f)⊙g
-        h = o * torch.tanh(c)  # (5) output       h = o⊙tanh c
+        return {
+            "f": torch.sigmoid(f),  # (1) forget gate   f = σ(W_f x + U_f h₋ + b_f)
+            "g": torch.tanh(g),  #    (2) candidate     g = tanh(W_g x + U_g h₋ + b_g)
+            "o": torch.sigmoid(o),  # (3) output gate   o = σ(W_o x + U_o h₋ + b_o)
+        }
+
+    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        f, g, o = self.gates(x, state, mask=mask).values()
+        c = f * state[1] + (1 - f) * g  # (4) cell     c = f⊙c₋ + (1−f)⊙g
+        h = o * torch.tanh(c)  #          (5) output   h = o⊙tanh c
         return h, (h, c)
 
     def packed(self, x: Tensor) -> Packed:

@@ -24,6 +24,7 @@ class GRU(nn.Module):
     """
 
     rule: ClassVar[str] = "gru"
+    candidate: ClassVar[str] = "n"
 
     def __init__(self, inputs: int, hidden: int, *, span: int | None = None, generator: torch.Generator) -> None:
         super().__init__()
@@ -37,14 +38,18 @@ class GRU(nn.Module):
     def initial_state(self, lanes: int) -> State:
         return (self.weight_hh.new_zeros(lanes, self.hidden),)
 
-    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
+    def gates(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> dict[str, Tensor]:
         (h,) = state
         x_r, x_z, x_n = F.linear(x, self.weight_ih, self.bias_ih).chunk(3, -1)
         h_r, h_z, h_n = F.linear(h if mask is None else h * mask, self.weight_hh, self.bias_hh).chunk(3, -1)
         r = torch.sigmoid(x_r + h_r)  #    (1) reset gate   r = σ(W_r x + U_r h₋ + b_r)
         z = torch.sigmoid(x_z + h_z)  #    (2) update gate  z = σ(W_z x + U_z h₋ + b_z)
         n = torch.tanh(x_n + r * h_n)  #   (3) candidate    n = tanh(W_n x + b_n + r⊙(U_n h₋ + b_un))
-        h = (1 - z) * n + z * h  #         (4) output       h = (1−z)⊙n + z⊙h₋
+        return {"r": r, "z": z, "n": n}
+
+    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        _, z, n = self.gates(x, state, mask=mask).values()
+        h = (1 - z) * n + z * state[0]  #  (4) output       h = (1−z)⊙n + z⊙h₋
         return h, (h,)
 
     def packed(self, x: Tensor) -> Packed:

@@ -23,6 +23,7 @@ class Highway(nn.Module):
     """
 
     rule: ClassVar[str] = "highway"
+    candidate: ClassVar[str] = "g"
 
     def __init__(self, inputs: int, hidden: int, *, span: int | None = None, generator: torch.Generator) -> None:
         super().__init__()
@@ -37,17 +38,23 @@ class Highway(nn.Module):
         zero = self.weight_hh.new_zeros(lanes, self.hidden)
         return zero, zero
 
+    def gates(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> dict[str, Tensor]:
+        h, _ = state
+        h = h if mask is None else h * mask
+        i, f, g, o, T = (F.linear(x, self.weight_ih, self.bias) + F.linear(h, self.weight_hh)).chunk(5, -1)
+        return {
+            "i": torch.sigmoid(i),  # (1) input gate       i = σ(W_i x + U_i h₋ + b_i)
+            "f": torch.sigmoid(f),  # (2) forget gate      f = σ(W_f x + U_f h₋ + b_f)
+            "g": torch.tanh(g),  #    (3) candidate        g = tanh(W_g x + U_g h₋ + b_g)
+            "o": torch.sigmoid(o),  # (4) output gate      o = σ(W_o x + U_o h₋ + b_o)
+            "T": torch.sigmoid(T),  # (5) transform gate   T = σ(W_T x + U_T h₋ + b_T)
+        }
+
     def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        i, f, g, o, T = self.gates(x, state, mask=mask).values()
         before, c = state
-        h = before if mask is None else before * mask
-        i, f, g, o, carry = (F.linear(x, self.weight_ih, self.bias) + F.linear(h, self.weight_hh)).chunk(5, -1)
-        i = torch.sigmoid(i)  # (1) input gate       i = σ(W_i x + U_i h₋ + b_i)
-        f = torch.sigmoid(f)  # (2) forget gate      f = σ(W_f x + U_f h₋ + b_f)
-        g = torch.tanh(g)  #    (3) candidate        g = tanh(W_g x + U_g h₋ + b_g)
-        o = torch.sigmoid(o)  # (4) output gate      o = σ(W_o x + U_o h₋ + b_o)
-        T = torch.sigmoid(carry)  # (5) transform    T = σ(W_T x + U_T h₋ + b_T)
-        c = f * c + i * g  #    (6) cell             c = f⊙c₋ + i⊙g
-        h = T * (o * torch.tanh(c)) + (1 - T) * before  # (7) h = T⊙(o⊙tanh c) + (1−T)⊙h₋
+        c = f * c + i * g  # (6) cell                           c = f⊙c₋ + i⊙g
+        h = T * (o * torch.tanh(c)) + (1 - T) * before  # (7)   h = T⊙(o⊙tanh c) + (1−T)⊙h₋
         return h, (h, c)
 
     def packed(self, x: Tensor) -> Packed:

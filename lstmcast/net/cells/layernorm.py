@@ -23,6 +23,7 @@ class LayerNorm(nn.Module):
     """
 
     rule: ClassVar[str] = "layernorm"
+    candidate: ClassVar[str] = "g"
 
     def __init__(self, inputs: int, hidden: int, *, span: int | None = None, generator: torch.Generator) -> None:
         super().__init__()
@@ -40,16 +41,21 @@ class LayerNorm(nn.Module):
         zero = self.weight_hh.new_zeros(lanes, self.hidden)
         return zero, zero
 
-    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        h, c = state
+    def gates(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> dict[str, Tensor]:
+        h, _ = state
         h = h if mask is None else h * mask
         recurrent = self._standardised(F.linear(h, self.weight_hh)) * self.gain_hh
         i, f, g, o = (self._arriving(x) + recurrent).chunk(4, -1)
-        i = torch.sigmoid(i)  # (1) input gate    i = σ(LN(W_i x) + LN(U_i h₋) + b_i)
-        f = torch.sigmoid(f)  # (2) forget gate   f = σ(LN(W_f x) + LN(U_f h₋) + b_f)
-        g = torch.tanh(g)  #    (3) candidate     g = tanh(LN(W_g x) + LN(U_g h₋) + b_g)
-        o = torch.sigmoid(o)  # (4) output gate   o = σ(LN(W_o x) + LN(U_o h₋) + b_o)
-        c = f * c + i * g  #    (5) cell          c = f⊙c₋ + i⊙g
+        return {
+            "i": torch.sigmoid(i),  # (1) input gate    i = σ(LN(W_i x) + LN(U_i h₋) + b_i)
+            "f": torch.sigmoid(f),  # (2) forget gate   f = σ(LN(W_f x) + LN(U_f h₋) + b_f)
+            "g": torch.tanh(g),  #    (3) candidate     g = tanh(LN(W_g x) + LN(U_g h₋) + b_g)
+            "o": torch.sigmoid(o),  # (4) output gate   o = σ(LN(W_o x) + LN(U_o h₋) + b_o)
+        }
+
+    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        i, f, g, o = self.gates(x, state, mask=mask).values()
+        c = f * state[1] + i * g  # (5) cell   c = f⊙c₋ + i⊙g
         h = o * torch.tanh(F.layer_norm(c, (self.hidden,), self.gain_c, self.bias_c))  # (6) h = o⊙tanh LN(c)
         return h, (h, c)
 

@@ -29,6 +29,7 @@ class Multiplicative(nn.Module):
     """
 
     rule: ClassVar[str] = "lstm"
+    candidate: ClassVar[str] = "g"
 
     def __init__(
         self,
@@ -61,8 +62,8 @@ class Multiplicative(nn.Module):
         zero = self.weight_hh.new_zeros(lanes, self.hidden)
         return zero, zero
 
-    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        h, c = state
+    def gates(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> dict[str, Tensor]:
+        h, _ = state
         h = h if mask is None else h * mask
         m = h
         if self.form == "product":
@@ -70,12 +71,17 @@ class Multiplicative(nn.Module):
         i, f, g, o = (F.linear(x, self.weight_ih, self.bias) + F.linear(m, self.weight_hh)).chunk(4, -1)
         if self.form == "additive":
             f = f + F.linear(h * x, self.weight_mf)
-        i = torch.sigmoid(i)  # (2) input gate    i = σ(W_i x + U_i m + b_i)
-        f = torch.sigmoid(f)  # (3) forget gate   f = σ(W_f x + U_f m + b_f), additive: + W_mf(h₋⊙x)
-        g = torch.tanh(g)  #    (4) candidate     g = tanh(W_g x + U_g m + b_g)
-        o = torch.sigmoid(o)  # (5) output gate   o = σ(W_o x + U_o m + b_o)
-        c = f * c + i * g  #    (6) cell          c = f⊙c₋ + i⊙g
-        h = o * torch.tanh(c)  # (7) output       h = o⊙tanh c
+        return {
+            "i": torch.sigmoid(i),  # (2) input gate    i = σ(W_i x + U_i m + b_i)
+            "f": torch.sigmoid(f),  # (3) forget gate   f = σ(W_f x + U_f m + b_f), additive: + W_mf(h₋⊙x)
+            "g": torch.tanh(g),  #    (4) candidate     g = tanh(W_g x + U_g m + b_g)
+            "o": torch.sigmoid(o),  # (5) output gate   o = σ(W_o x + U_o m + b_o)
+        }
+
+    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        i, f, g, o = self.gates(x, state, mask=mask).values()
+        c = f * state[1] + i * g  # (6) cell     c = f⊙c₋ + i⊙g
+        h = o * torch.tanh(c)  #    (7) output   h = o⊙tanh c
         return h, (h, c)
 
     def packed(self, x: Tensor) -> Packed:

@@ -22,6 +22,7 @@ class Peephole(nn.Module):
     """
 
     rule: ClassVar[str] = "peephole"
+    candidate: ClassVar[str] = "g"
 
     def __init__(self, inputs: int, hidden: int, *, span: int | None = None, generator: torch.Generator) -> None:
         super().__init__()
@@ -36,7 +37,17 @@ class Peephole(nn.Module):
         zero = self.weight_hh.new_zeros(lanes, self.hidden)
         return zero, zero
 
+    def gates(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> dict[str, Tensor]:
+        i, f, g, o, _ = self._activated(x, state, mask)
+        return {"i": i, "f": f, "g": g, "o": o}
+
     def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        _, _, _, o, c = self._activated(x, state, mask)
+        h = o * torch.tanh(c)  #          (6) output        h = o⊙tanh c
+        return h, (h, c)
+
+    def _activated(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """i, f, g, o, and the new cell, which o has to see."""
         h, c = state
         h = h if mask is None else h * mask
         i, f, g, o = (F.linear(x, self.weight_ih, self.bias) + F.linear(h, self.weight_hh)).chunk(4, -1)
@@ -46,8 +57,7 @@ class Peephole(nn.Module):
         g = torch.tanh(g)  #              (3) candidate     g = tanh(W_g x + U_g h₋ + b_g)
         c = f * c + i * g  #              (4) cell          c = f⊙c₋ + i⊙g
         o = torch.sigmoid(o + v_o * c)  # (5) output gate   o = σ(W_o x + U_o h₋ + V_o⊙c + b_o)
-        h = o * torch.tanh(c)  #          (6) output        h = o⊙tanh c
-        return h, (h, c)
+        return i, f, g, o, c
 
     def packed(self, x: Tensor) -> Packed:
         return Packed(weights.stacked(self.weight_hh, self.weight_ih, self.bias), x, parameters=(self.peepholes,))

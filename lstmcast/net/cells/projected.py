@@ -24,6 +24,7 @@ class Projected(nn.Module):
     """
 
     rule: ClassVar[str] = "lstm"
+    candidate: ClassVar[str] = "g"
 
     def __init__(
         self,
@@ -46,17 +47,22 @@ class Projected(nn.Module):
     def initial_state(self, lanes: int) -> State:
         return self.weight_hh.new_zeros(lanes, self.hidden), self.weight_hh.new_zeros(lanes, self.memory)
 
-    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        h, c = state
+    def gates(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> dict[str, Tensor]:
+        h, _ = state
         h = h if mask is None else h * mask
         i, f, g, o = (F.linear(x, self.weight_ih, self.bias_ih) + F.linear(h, self.weight_hh, self.bias_hh)).chunk(
             4, -1
         )
-        i = torch.sigmoid(i)  # (1) input gate    i = σ(W_i x + U_i h₋ + b_i)
-        f = torch.sigmoid(f)  # (2) forget gate   f = σ(W_f x + U_f h₋ + b_f)
-        g = torch.tanh(g)  #    (3) candidate     g = tanh(W_g x + U_g h₋ + b_g)
-        o = torch.sigmoid(o)  # (4) output gate   o = σ(W_o x + U_o h₋ + b_o)
-        c = f * c + i * g  #    (5) cell          c = f⊙c₋ + i⊙g
+        return {
+            "i": torch.sigmoid(i),  # (1) input gate    i = σ(W_i x + U_i h₋ + b_i)
+            "f": torch.sigmoid(f),  # (2) forget gate   f = σ(W_f x + U_f h₋ + b_f)
+            "g": torch.tanh(g),  #    (3) candidate     g = tanh(W_g x + U_g h₋ + b_g)
+            "o": torch.sigmoid(o),  # (4) output gate   o = σ(W_o x + U_o h₋ + b_o)
+        }
+
+    def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
+        i, f, g, o = self.gates(x, state, mask=mask).values()
+        c = f * state[1] + i * g  # (5) cell                        c = f⊙c₋ + i⊙g
         h = F.linear(o * torch.tanh(c), self.weight_hr)  # (6) output  h = W_p(o⊙tanh c)
         return h, (h, c)
 

@@ -21,6 +21,7 @@ class RNN(nn.Module):
     """
 
     rule: ClassVar[str] = "rnn"
+    candidate: ClassVar[str] = ""
 
     def __init__(self, inputs: int, hidden: int, *, generator: torch.Generator) -> None:
         super().__init__()
@@ -32,6 +33,10 @@ class RNN(nn.Module):
 
     def initial_state(self, lanes: int) -> State:
         return (self.weight_hh.new_zeros(lanes, self.hidden),)
+
+    def gates(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> dict[str, Tensor]:  # noqa: ARG002
+        """It has none."""
+        return {}
 
     def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
         (h,) = state

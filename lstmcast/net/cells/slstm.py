@@ -27,6 +27,7 @@ class SLSTM(nn.Module):
     """
 
     rule: ClassVar[str] = "slstm"
+    candidate: ClassVar[str] = "z"
 
     def __init__(
         self,
@@ -55,8 +56,21 @@ class SLSTM(nn.Module):
         zero = self.weight_hh.new_zeros(lanes, self.hidden)
         return zero, zero, torch.ones_like(zero), zero
 
+    def gates(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> dict[str, Tensor]:
+        i, f, z, o, _ = self._activated(x, state, mask)
+        return {"i": i, "f": f, "z": z, "o": o}
+
     def step(self, x: Tensor, state: State, *, mask: Tensor | None = None) -> tuple[Tensor, State]:
-        h, c, n, m = state
+        i, f, z, o, m = self._activated(x, state, mask)
+        _, c, n, _ = state
+        c = f * c + i * z  #              (6) cell           c = f'⊙c₋ + i'⊙z
+        n = f * n + i  #                  (7) normaliser     n = f'⊙n₋ + i'
+        h = o * c / n.clamp(min=1)  #     (8) output         h = o⊙c/n
+        return h, (h, c, n, m)
+
+    def _activated(self, x: Tensor, state: State, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """i', f', z, o and the stabiliser m."""
+        h, _, _, m = state
         h = h if mask is None else h * mask
         i, f, z, o = (F.linear(x, self.weight_ih, self.bias) + F.linear(h, self._recurrent())).chunk(4, -1)
         z = torch.tanh(z)  #              (1) candidate      z = tanh(W_z x + U_z h₋ + b_z)
@@ -65,10 +79,7 @@ class SLSTM(nn.Module):
         m = torch.maximum(reach, i)  #    (3) stabiliser     m = max(log σ(f̃) + m₋, ĩ)
         i = torch.exp(i - m)  #           (4) input gate     i' = exp(ĩ − m)
         f = torch.exp(reach - m)  #       (5) forget gate    f' = exp(log σ(f̃) + m₋ − m)
-        c = f * c + i * z  #              (6) cell           c = f'⊙c₋ + i'⊙z
-        n = f * n + i  #                  (7) normaliser     n = f'⊙n₋ + i'
-        h = o * c / n.clamp(min=1)  #     (8) output         h = o⊙c/n
-        return h, (h, c, n, m)
+        return i, f, z, o, m
 
     def packed(self, x: Tensor) -> Packed:
         return Packed(weights.stacked(self._recurrent(), self.weight_ih, self.bias), x)
