@@ -22,6 +22,7 @@ from lstmcast.fit.learn import HISTORY_COLUMNS, Learned, learn
 from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast.backtest import backtest_frame
 from lstmcast.forecast.conformal import cross_corrected
+from lstmcast.forecast.memory import Memory
 from lstmcast.forecast.paths import dependence
 from lstmcast.forecast.predict import forecast
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
@@ -82,7 +83,7 @@ def train(
         model,
         metrics=verdict.tidy,
         history=pd.DataFrame(learned.history, columns=HISTORY_COLUMNS),
-        verify=lambda copy: _reproduces(copy.forecaster, learned.network, panel),
+        verify=lambda copy: _reproduces(copy, learned.network, panel),
     )
     failed = min_skill is not None and not verdict.skill >= min_skill
     return Outcome(
@@ -120,21 +121,26 @@ def _record(
     panel = reading.panel
     last = panel.last_segment()
     until = panel.times(panel.ends[last] - 1)
+    network = learned.network.cpu()
+    memory = forecast(network, panel).memory if network.architecture.stateful else None
     return Model(
         schema=panel.schema,
         settings=learned.plan.settings,
-        forecaster=learned.network.cpu(),
+        forecaster=network,
         sources=tuple(source if source == STDOUT else str(Path(source).absolute()) for source in sources),
         fingerprint=reading.fingerprint,
         trained_until=dict(zip(panel.ids, until.tolist(), strict=True)),
         summary=summary,
         calibration=calibration,
+        state=None if memory is None else memory.arrays(),
     )
 
 
-def _reproduces(copy: Ensemble, original: Ensemble, panel: Panel) -> None:
+def _reproduces(copy: Model, original: Ensemble, panel: Panel) -> None:
     """The model on disk must give the very forecast of the model in memory."""
-    if not np.array_equal(forecast(copy, panel).quantiles, forecast(original, panel).quantiles, equal_nan=True):
+    memory = None if copy.state is None else Memory.of(copy.state)
+    reproduced = forecast(copy.forecaster, panel, memory=memory).quantiles
+    if not np.array_equal(reproduced, forecast(original, panel).quantiles, equal_nan=True):
         raise ModelError(
             "the saved model does not reproduce the forecast of the trained one; the old model was kept",
             remedy="run `lstmcast doctor`; the disk or the memory of this machine may be faulty",
