@@ -169,7 +169,7 @@ def advance(path: Path, model: Model, state: Mapping[str, NDArray[Any]]) -> None
 
     Nothing else in the folder changes, nor does the model's identity. Raises ``ResourceError`` if it cannot be written.
     """
-    metadata = {"model": model.identity, "sha256": _digest(state)}
+    metadata = {"seal": f"{model.identity} {_digest(state)}"}  # one entry: their order would change from run to run
     with replace_file(whole_folder(path) / ADVANCED, mode="wb") as file:
         file.write(packed(dict(state), metadata=metadata))
 
@@ -240,13 +240,13 @@ def _state(path: Path, manifest: Mapping[str, Any]) -> dict[str, NDArray[Any]] |
     remedy = f"delete it: forecasts then go on from the state of the training, in {STATE}"
     try:
         with safe_open(file, framework="np") as opened:
-            told = opened.metadata() or {}
+            model, _, digest = (opened.metadata() or {}).get("seal", "").partition(" ")
             arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a mapping
     except SafetensorError as error:
         raise ModelError(f"{file} is damaged: {error}", remedy=remedy) from error
-    if told.get("sha256") != _digest(arrays):
+    if digest != _digest(arrays):
         raise ModelError(f"{file} is not the file that was saved: its sha256 differs", remedy=remedy)
-    return arrays if told.get("model") == _sha256(path / MANIFEST) else dict(arrays_of((path / STATE).read_bytes()))
+    return arrays if model == _sha256(path / MANIFEST) else dict(arrays_of((path / STATE).read_bytes()))
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:

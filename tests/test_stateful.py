@@ -107,6 +107,18 @@ def test_the_forecast_is_that_of_a_backtest_at_the_same_row(make_panel: MakePane
     )
 
 
+def test_decoding_some_rows_of_a_stream_is_choosing_among_all() -> None:
+    network, rows = network_of(), torch.arange(36.0).view(3, 12, 1).sin()
+    arguments = (rows, rows > -0.9, torch.zeros(3, 12, 0), torch.zeros(3, H, 0), network.initial_state(3))
+    starts, origins = torch.zeros(3, dtype=torch.bool), torch.tensor([0, 11, 13, 35])
+    with torch.inference_mode():
+        every, after_all = network.stream(*arguments, starts)
+        some, after_some = network.stream(*arguments, starts, origins=origins)
+        torch.testing.assert_close(network.quantiles(some), network.quantiles(every).flatten(0, 1)[origins])
+    for one, two in zip(after_all, after_some, strict=True):
+        torch.testing.assert_close(one, two)
+
+
 @pytest.mark.parametrize("missing", [0, 1, 10])
 def test_a_file_with_new_rows_only_continues_the_series(make_panel: MakePanel, missing: int) -> None:
     values = series_of(60)

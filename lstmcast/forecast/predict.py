@@ -44,7 +44,15 @@ class Network(Protocol):
     def carry(self, context: Tensor, observed: Tensor, past: Tensor, state: State, starts: Tensor) -> State: ...
 
     def stream(
-        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, state: State, starts: Tensor
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        future: Tensor,
+        state: State,
+        starts: Tensor,
+        *,
+        origins: Tensor | None = None,
     ) -> tuple[Any, State]: ...
 
 
@@ -177,7 +185,7 @@ def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Ite
 
 
 def _streamed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
-    """Carry the state from the start of each segment; every chunk that holds a cutoff is decoded."""
+    """Carry the state from the start of each segment; only the rows before the cutoffs are decoded."""
     segment = panel.segment_of(cutoffs - 1)
     wanted = np.unique(segment)
     wanted = wanted[np.argsort((panel.ends - panel.offsets[:-1])[wanted], kind="stable")]  # equal lengths together
@@ -195,9 +203,11 @@ def _streamed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Ite
                 if not here.any():
                     state = network.carry(now.context, now.observed, now.past, state, now.starts)
                     continue
-                prediction, state = network.stream(now.context, now.observed, now.past, now.future, state, now.starts)
-                values = network.quantiles(prediction).cpu().numpy()
-                yield places[here], values[lane[here], row[here] % size]
+                origins = torch.from_numpy(lane[here] * size + row[here] % size).to(network.device)
+                prediction, state = network.stream(
+                    now.context, now.observed, now.past, now.future, state, now.starts, origins=origins
+                )
+                yield places[here], network.quantiles(prediction).cpu().numpy()
 
 
 def _read_on(network: Network, begun: Begun) -> tuple[NDArray[np.float64], State]:
