@@ -9,12 +9,13 @@ SOURCES := $(shell find lstmcast -name '*.py')
 INSTALLED := $(if $(wildcard .venv/.editable),.venv/.editable,.venv/.plain)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint fuzz bench bench-gpu clean
+.PHONY: help demo test lint faults fuzz bench bench-gpu clean
 
 help:
 	@echo 'make demo    train, forecast, flag anomalies and draw a chart on the sample data, into demo/'
 	@echo 'make test    lint, types and the quick tests'
 	@echo 'make lint    ruff and mypy only'
+	@echo 'make faults  kill and starve every verb at every change to the disk (an hour)'
 	@echo 'make fuzz    throw many made-up files at the reader (EXAMPLES=20000)'
 	@echo 'make bench   list the benchmarks; make bench DATA=folder runs them'
 	@echo 'make bench-gpu  what each cell costs to train on a CUDA device'
@@ -32,7 +33,10 @@ demo: $(INSTALLED)
 	@echo 'Open demo/forecasts.html and demo/anomalies.html in a browser. Beside them lie their CSV files and the model.'
 
 test: lint
-	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not exhaustive and not gpu"
+
+faults: .venv/.editable
+	$(BIN)/python -m pytest -n 2 -m fault
 
 lint: .venv/.editable
 	$(BIN)/ruff check .

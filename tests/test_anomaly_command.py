@@ -139,7 +139,7 @@ def test_wishes_that_contradict_each_other_are_refused(options: list[str], said:
 @pytest.mark.parametrize("threshold", ["fdr", "ndt", "25"])
 def test_every_threshold_finds_the_spike(threshold: str) -> None:
     assert detect("--threshold", threshold, "--format", "jsonl") == 0
-    rows = [json.loads(line) for line in Path("anomalies.csv").read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in Path("anomalies.jsonl").read_text(encoding="utf-8").splitlines()]
     flagged = [row["ds"] for row in rows if row["is_anomaly"]]
     assert SPIKE in flagged
 

@@ -175,9 +175,12 @@ def test_every_verb_with_results_writes_every_form_and_into_tables(
         assert run(["backtest", "a.csv", *line]) == 0
     assert rows_of(tmp_path / "out.db", "select count(*) from back") == [(8,)]
     assert rows_of(tmp_path / "out.db", "select count(*), count(distinct metric) > 2 from scores")[0][1] == 1
-    assert run(["detect-anomalies", "--format", "jsonl", "--fit", "never", "-q"]) == 0
-    assert len(Path("anomalies.jsonl").read_text("utf-8").splitlines()) == 118
+    rows = "".join(f"{t},{10 + t % 7}\n" for t in range(300))
+    Path("long.csv").write_text("ds,y\n" + rows, "utf-8")
+    quick = ["--set", "training.max_steps=5", "-q"]
+    assert run(["detect-anomalies", "long.csv", "--format", "jsonl", *quick]) == 0
+    assert len(Path("anomalies.jsonl").read_text("utf-8").splitlines()) == 300
     assert Path("events.jsonl").exists()
-    assert run(["detect-anomalies", "--format", "parquet", "--fit", "never", "-q"]) == 0
+    assert run(["detect-anomalies", "long.csv", "--format", "parquet", *quick]) == 0
     assert run(["plot", "anomalies.parquet", "-o", "chart.html", "-q"]) == 0
     assert "Traceback" not in capfd.readouterr().err

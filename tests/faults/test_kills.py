@@ -165,14 +165,14 @@ def test_a_kill_at_some_changes_to_the_disk_leaves_whole_outputs(scene: Scene, t
     die_at(scene, sorted(random.Random(total).sample(range(1, total + 1), 3)))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_kill_at_every_change_to_the_disk_leaves_whole_outputs(scene: Scene, tmp_path: Path) -> None:
     scene.reset()
     total = changes_of(scene.act, tmp_path / "count")
     die_at(scene, list(range(1, total + 1)), recover_every=4)
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [2, pytest.param(60, marks=pytest.mark.exhaustive)])
 def test_a_kill_at_random_moments_leaves_whole_outputs(scene: Scene, times: int) -> None:
     scene.reset()
     began = time.monotonic()

@@ -70,7 +70,7 @@ def model_of(folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
-@pytest.mark.parametrize("every", [25, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [25, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_a_disk_that_fills_up_or_becomes_read_only_at_any_write_ends_with_7(
     folder: Path, tmp_path: Path, number: int, every: int
 ) -> None:
