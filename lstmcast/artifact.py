@@ -6,6 +6,9 @@
     calibration.json      what held-out windows taught about its errors
     metrics.csv           held-out metrics, tidy
     history.csv           loss by step
+    state.safetensors     stateful networks only: what they carry after the last row of each series
+    advanced.safetensors  the same after later rows, where `predict --advance` has been at work; bound to the manifest
+                          but not listed there, so that the model stays the one it was
     checkpoints/          only while training is interrupted (see ``fit.checkpoint``)
 
 It is written to a temporary sibling and swapped in by rename, after the copy on disk has been loaded again and has
@@ -17,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +29,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load as arrays_of
+from safetensors.numpy import save as packed
 from safetensors.torch import load_file, save_file
 
 from lstmcast import __version__
-from lstmcast.atomic import replace_folder, whole_folder
+from lstmcast.atomic import replace_file, replace_folder, whole_folder
 from lstmcast.config import NetworkSettings, Settings, TrainingSettings
 from lstmcast.data.panel import Panel
 from lstmcast.data.schema import Schema
@@ -43,6 +48,7 @@ from lstmcast.net.forecaster import Forecaster
 FORMAT_VERSION = 1
 MANIFEST, WEIGHTS, CALIBRATION = "manifest.json", "weights.safetensors", "calibration.json"
 METRICS, HISTORY, CHECKPOINTS = "metrics.csv", "history.csv", "checkpoints"
+STATE, ADVANCED = "state.safetensors", "advanced.safetensors"
 _HASHED = (WEIGHTS, CALIBRATION, METRICS, HISTORY)
 _COMMON = ("horizon", "targets", "past", "future", "quantiles", "stateful")  # what the members of an ensemble share
 _LARGEST_MANIFEST = 64 * 2**20
@@ -55,6 +61,7 @@ class Model:
     ``settings`` are fully resolved. ``sources`` and ``fingerprint`` tell what it was trained on; ``trained_until``
     maps each series to the time (clock units) of the last row that training or validation saw. ``summary`` holds plain
     JSON facts: steps, loss, seconds, held-out metrics, the reasons of the plan. ``calibration`` is plain JSON too.
+    ``state`` are the named arrays of what a stateful network carries, the newest there are; None for others.
     """
 
     schema: Schema
@@ -66,6 +73,7 @@ class Model:
     summary: Mapping[str, Any]
     calibration: Mapping[str, Any]
     identity: str = ""
+    state: Mapping[str, NDArray[Any]] | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -92,6 +100,8 @@ def save(
         write_json(model.calibration, folder / CALIBRATION)
         metrics.to_csv(folder / METRICS, index=False, lineterminator="\n")
         history.to_csv(folder / HISTORY, index=False, lineterminator="\n")
+        if model.state is not None:
+            (folder / STATE).write_bytes(packed(dict(model.state)))
         manifest = {
             "format_version": FORMAT_VERSION,
             "lstmcast_version": __version__,
@@ -104,7 +114,7 @@ def save(
             "fingerprint": model.fingerprint,
             "trained_until": dict(model.trained_until),
             "summary": dict(model.summary),
-            "sha256": {name: _sha256(folder / name) for name in _HASHED},
+            "sha256": {name: _sha256(folder / name) for name in (*_HASHED, STATE) if (folder / name).exists()},
         }
         write_json(manifest, folder / MANIFEST)
         written = json.loads((folder / MANIFEST).read_bytes())
@@ -117,7 +127,7 @@ def save(
 def require_free_place(path: Path) -> None:
     """Raises ``UsageError`` if ``path`` holds anything but a model: saving there would replace it."""
     if path.is_dir():
-        foreign = sorted({file.name for file in path.iterdir()} - {MANIFEST, *_HASHED, CHECKPOINTS})
+        foreign = sorted({file.name for file in path.iterdir()} - {MANIFEST, *_HASHED, CHECKPOINTS, STATE, ADVANCED})
         if foreign:
             raise UsageError(
                 f"the folder {path} holds {foreign[0]!r}, which is no part of a model; a new model would replace it",
@@ -157,7 +167,17 @@ def load(path: Path) -> Model:
         raise ModelError(f"the model in {path} is inconsistent: {reason}", remedy="train it again") from error
     if not all(bool(torch.isfinite(p).all()) for p in forecaster.parameters()):
         raise ModelError(f"the model in {path} holds weights that are not finite", remedy="train it again")
-    return model
+    return replace(model, state=_state(path, manifest, stateful=shapes[0].stateful))
+
+
+def advance(path: Path, model: Model, state: Mapping[str, NDArray[Any]]) -> None:
+    """Keep ``state`` beside the ``model`` in the folder ``path``; the next ``load`` goes on from there.
+
+    Nothing else in the folder changes, nor does the model's identity. Raises ``ResourceError`` if it cannot be written.
+    """
+    metadata = {"seal": f"{model.identity} {_digest(state)}"}  # one entry: their order would change from run to run
+    with replace_file(whole_folder(path) / ADVANCED, mode="wb") as file:
+        file.write(packed(dict(state), metadata=metadata))
 
 
 def seen_until(model: Model, panel: Panel) -> NDArray[np.int64]:
@@ -181,7 +201,7 @@ def _manifest(path: Path) -> dict[str, Any]:
                 remedy=f"finish it with: lstmcast train DATA -m {path} --resume",
             )
         raise ModelError(f"there is no model in {path}", remedy="train one with: lstmcast train DATA -m " + str(path))
-    for name in (MANIFEST, *_HASHED):
+    for name in (MANIFEST, *_HASHED, STATE, ADVANCED):
         if (path / name).is_symlink():
             raise ModelError(f"{path / name} is a symbolic link; a model directory holds plain files", remedy="copy it")
     if file.stat().st_size > _LARGEST_MANIFEST:
@@ -211,9 +231,9 @@ def seal(manifest: Mapping[str, Any]) -> str:
 
 def _verify_hashes(path: Path, manifest: Mapping[str, Any]) -> None:
     expected = manifest.get("sha256")
-    if not isinstance(expected, Mapping) or set(expected) != set(_HASHED):
+    if not isinstance(expected, Mapping) or set(expected) - {STATE} != set(_HASHED):
         raise ModelError(f"the manifest in {path} does not list its files", remedy="train the model again")
-    for name in _HASHED:
+    for name in expected:
         if not (path / name).is_file():
             raise ModelError(f"{path / name} is missing", remedy="restore it from a backup, or train the model again")
         if _sha256(path / name) != expected[name]:
@@ -236,6 +256,38 @@ def _architectures(listed: Sequence[Mapping[str, Any]], settings: Settings) -> l
     if shapes[0].hidden != settings.network.hidden:
         raise ValueError(f"hidden is {shapes[0].hidden} in the first architecture, but not in the settings")
     return shapes
+
+
+def _state(path: Path, manifest: Mapping[str, Any], *, stateful: bool) -> dict[str, NDArray[Any]] | None:
+    """The newest arrays there are. Raises ``ModelError`` for an advanced state that is damaged.
+
+    One of another model, left by a run that began before this one was trained, is passed by.
+    """
+    if STATE not in manifest["sha256"]:
+        return None
+    if not stateful:
+        raise ModelError(f"the model in {path} has {STATE}, but reads windows", remedy="train it again")
+    file = path / ADVANCED
+    try:
+        of_training = dict(arrays_of((path / STATE).read_bytes()))
+    except SafetensorError as error:
+        raise ModelError(f"{path / STATE} is damaged: {error}", remedy="train the model again") from error
+    if not file.exists():
+        return of_training
+    remedy = f"delete it: forecasts then go on from the state of the training, in {STATE}"
+    try:
+        with safe_open(file, framework="np") as opened:
+            model, _, digest = (opened.metadata() or {}).get("seal", "").partition(" ")
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # not a mapping
+    except SafetensorError as error:
+        raise ModelError(f"{file} is damaged: {error}", remedy=remedy) from error
+    if digest != _digest(arrays):
+        raise ModelError(f"{file} is not the file that was saved: its sha256 differs", remedy=remedy)
+    return arrays if model == _sha256(path / MANIFEST) else of_training
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:
+    return hashlib.sha256(packed(dict(arrays))).hexdigest()
 
 
 def _architecture(values: Mapping[str, Any]) -> Architecture:

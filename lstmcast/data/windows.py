@@ -199,7 +199,8 @@ class Sampler:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows ``begin`` .. ``stop`` of one lane; its targets may reach to ``limit``."""
+    """Rows ``begin`` .. ``stop`` of one lane; its targets may reach to ``limit``. Unless it ``starts``, the state that
+    is there goes on."""
 
     begin: int
     stop: int
@@ -279,4 +280,4 @@ def whole(panel: Panel, segments: NDArray[np.int64]) -> list[list[Piece]]:
 
 def _chunks(piece: Piece, rows: int) -> Iterator[Piece]:
     for row in range(piece.begin, piece.stop, rows):
-        yield replace(piece, begin=row, starts=row == piece.begin)
+        yield replace(piece, begin=row, starts=piece.starts and row == piece.begin)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lstmcast.data.panel import Panel
-from lstmcast.data.windows import Lanes, Windows, whole
+from lstmcast.data.windows import Batch, Lanes, Piece, Windows, whole
+from lstmcast.forecast.memory import Begun, Memory, take_up
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.cells import State
 
@@ -44,7 +45,15 @@ class Network(Protocol):
     def carry(self, context: Tensor, observed: Tensor, past: Tensor, state: State, starts: Tensor) -> State: ...
 
     def stream(
-        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, state: State, starts: Tensor
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        future: Tensor,
+        state: State,
+        starts: Tensor,
+        *,
+        origins: Tensor | None = None,
     ) -> tuple[Any, State]: ...
 
 
@@ -62,6 +71,9 @@ class Forecast:
     ``quantiles`` float64 (N, H, D, Q) in the user's units, ascending along Q, at ``levels`` (Q,) in (0, 1),
     .5 among them. ``times`` int64 (N, H) and ``cutoff`` int64 (N,), the last observed
     row, in the clock's units. ``status`` (N,): ok, padded, constant, fallback or skipped. NaN where nothing is known.
+
+    Of a stateful network also: ``memory`` as it is now, ``rows_read`` by the network, and ``anew``, the series that
+    could not be continued from the memory given, and why (see ``memory.WHY``).
     """
 
     quantiles: NDArray[np.float64]
@@ -69,6 +81,9 @@ class Forecast:
     times: NDArray[np.int64]
     cutoff: NDArray[np.int64]
     status: tuple[str, ...]
+    memory: Memory | None = None
+    rows_read: int = 0
+    anew: Mapping[str, str] = field(default_factory=dict)
 
 
 def forecast(
@@ -77,6 +92,7 @@ def forecast(
     *,
     fallback: bool = True,
     excluded: NDArray[np.bool_] | None = None,
+    memory: Memory | None = None,
     threads: int = 1,
 ) -> Forecast:
     """Forecast after the last observed row of each series.
@@ -84,19 +100,31 @@ def forecast(
     A series whose history never varies is continued as the constant it is. One that is shorter than a patch and one
     row (than the context, where ``schema.short`` is naive or skip) cannot say enough about itself: with ``fallback``
     its last values are repeated, as the median only; without, or where ``schema.short`` is skip, it is skipped. So are
-    the series ``excluded`` (N,) by the caller. ``threads`` as in ``quantiles_at``.
+    the series ``excluded`` (N,) by the caller. A stateful network goes on from ``memory`` where that can be.
+    ``threads`` as in ``quantiles_at``, for a network that reads windows.
     """
     shape, short = network.architecture, panel.schema.short
     last = panel.last_segment()
     cutoff, rows = panel.ends[last], panel.ends[last] - panel.offsets[last]
     known = np.add.reduceat(panel.observed.any(axis=1), panel.offsets[:-1], dtype=np.int64)[last]
     constant = constant_series(panel)
+    begun = take_up(panel, memory, initial_state=network.initial_state) if shape.stateful else None
+    length = rows
+    if begun is not None:
+        follows = begun.continued & (panel.start[last] > begun.panel.start)  # the file holds new rows only
+        earlier = np.where(follows, begun.before + 1, 0)
+        known, length, constant = known + earlier, rows + earlier, constant & ~follows
     usable = (known >= least_rows(network, short)) & ~constant
     if excluded is not None:
         usable &= ~excluded
     levels = shape.quantiles
     quantiles = np.full((len(last), shape.horizon, shape.targets, len(levels)), np.nan)
-    if usable.any():
+    memory, read = None, 0
+    if begun is not None:
+        streamed, state = _read_on(network, begun)
+        quantiles[usable] = streamed[usable]
+        memory, read = begun.remembered(state), int((begun.panel.ends - begun.panel.offsets[:-1]).sum())
+    elif usable.any():
         quantiles[usable] = quantiles_at(network, panel, cutoff[usable], threads=threads)
     repeat = _last_values(panel)[last]
     quantiles[constant] = repeat[constant, None, :, None]
@@ -104,7 +132,7 @@ def forecast(
     repeated = left & (fallback and short != "skip")
     quantiles[repeated, :, :, levels.index(0.5)] = repeat[repeated, None, :]
     status = np.select(
-        [constant, repeated, left, rows < shape.context], ["constant", "fallback", "skipped", "padded"], "ok"
+        [constant, repeated, left, length < shape.context], ["constant", "fallback", "skipped", "padded"], "ok"
     )
     return Forecast(
         quantiles=quantiles,
@@ -112,6 +140,9 @@ def forecast(
         times=panel.schema.frequency.advance(panel.start[last, None], rows[:, None] + np.arange(shape.horizon)),
         cutoff=panel.times(cutoff - 1),
         status=tuple(str(word) for word in status),
+        memory=memory,
+        rows_read=read,
+        anew=begun.anew if begun is not None else {},
     )
 
 
@@ -172,7 +203,7 @@ def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64], thread
 
 
 def _streamed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
-    """Carry the state from the start of each segment; every chunk that holds a cutoff is decoded."""
+    """Carry the state from the start of each segment; only the rows before the cutoffs are decoded."""
     segment = panel.segment_of(cutoffs - 1)
     wanted = np.unique(segment)
     wanted = wanted[np.argsort((panel.ends - panel.offsets[:-1])[wanted], kind="stable")]  # equal lengths together
@@ -190,9 +221,47 @@ def _streamed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Ite
                 if not here.any():
                     state = network.carry(now.context, now.observed, now.past, state, now.starts)
                     continue
-                prediction, state = network.stream(now.context, now.observed, now.past, now.future, state, now.starts)
-                values = network.quantiles(prediction).cpu().numpy()
-                yield places[here], values[lane[here], row[here] % size]
+                origins = torch.from_numpy(lane[here] * size + row[here] % size).to(network.device)
+                prediction, state = network.stream(
+                    now.context, now.observed, now.past, now.future, state, now.starts, origins=origins
+                )
+                yield places[here], network.quantiles(prediction).cpu().numpy()
+
+
+def _read_on(network: Network, begun: Begun) -> tuple[NDArray[np.float64], State]:
+    """Quantiles (N, H, D, Q) after the newest row of each series, in the user's units, and the state entering it."""
+    panel, shape = begun.panel, network.architecture
+    newest = panel.ends - 1
+    left = newest - panel.offsets[:-1]
+    state = tuple(part.clone() for part in begun.state)
+    out = np.empty((len(left), shape.horizon, shape.targets, len(shape.quantiles)))
+    by_length = np.argsort(left, kind="stable")
+    with torch.inference_mode():
+        for group in np.array_split(by_length, -(-len(left) // _LANES)):
+            own = tuple(part[group] for part in state)
+            for size in (2**k for k in range(_ROWS.bit_length() - 1, -1, -1)):
+                # no lane is padded: its state is that of its own rows, whoever its neighbours are
+                while (going := np.flatnonzero(left[group] >= size)).size:
+                    now = _rows(panel, newest[group[going]] - left[group[going]], size, horizon=shape.horizon)
+                    now = now.to(network.device)
+                    before = tuple(part[going] for part in own)
+                    after = network.carry(now.context, now.observed, now.past, before, now.starts)
+                    for part, new in zip(own, after, strict=True):
+                        part[going] = new
+                    left[group[going]] -= size
+            for part, new in zip(state, own, strict=True):
+                part[group] = new
+            now = _rows(panel, newest[group], 1, horizon=shape.horizon).to(network.device)
+            prediction, _ = network.stream(now.context, now.observed, now.past, now.future, own, now.starts)
+            out[group] = network.quantiles(prediction)[:, 0].cpu().numpy()
+    return out + panel.shift[:, None, :, None], state
+
+
+def _rows(panel: Panel, first: NDArray[np.int64], size: int, *, horizon: int) -> Batch:
+    """``size`` rows of one segment in each lane, which go on from what was before them."""
+    limit = panel.offsets[panel.segment_of(first) + 1]
+    pieces = [[Piece(int(row), int(row) + size, int(end), starts=False)] for row, end in zip(first, limit, strict=True)]
+    return Lanes(panel, pieces, rows=size, horizon=horizon).chunk(0)
 
 
 def constant_series(panel: Panel) -> NDArray[np.bool_]:

@@ -92,13 +92,21 @@ class Ensemble(nn.Module):
         return tuple(part for member in self._members() for part in member.initial_state(lanes))
 
     def stream(
-        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, state: State, starts: Tensor
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        future: Tensor,
+        state: State,
+        starts: Tensor,
+        *,
+        origins: Tensor | None = None,
     ) -> tuple[Joint, State]:
         """Arguments as ``Forecaster.stream``."""
         predictions: list[Prediction] = []
         after: list[Tensor] = []
         for member, own in self._shares(state):
-            prediction, new = member.stream(context, observed, past, future, own, starts)
+            prediction, new = member.stream(context, observed, past, future, own, starts, origins=origins)
             predictions.append(prediction)
             after += new
         return Joint(tuple(predictions), None), tuple(after)

@@ -194,13 +194,24 @@ class Forecaster(nn.Module):
         return (*self._streaming().initial_state(lanes, like), *self.stack.initial_state(lanes))
 
     def stream(
-        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, state: State, starts: Tensor
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        future: Tensor,
+        state: State,
+        starts: Tensor,
+        *,
+        origins: Tensor | None = None,
     ) -> tuple[Prediction, State]:
         """Read a chunk of each lane's series and forecast from every row of it.
 
         context, observed (B, T, D) and past (B, T, K) are the rows of the chunk, future (B, H, Kf) the covariates
         known ahead of the H rows after it. ``starts`` (B,) bool resets a lane before its first row. Every field of
         the prediction is as in ``forward`` with an axis T after B. Where the chunks are cut changes nothing.
+
+        Decoding costs ⌈H/p⌉ steps for each row. With ``origins`` int64 (V,), places lane·T + row, only those rows are
+        decoded, and the prediction is that of V windows.
         """
         known = self._standardised(past)
         embedded, location, scale, running, recurrent = self._arrived(context, observed, known, state, starts)
@@ -209,22 +220,22 @@ class Forecaster(nn.Module):
         lanes, rows = context.shape[:2]
         ahead = torch.cat([known[..., self.architecture.past :], self._standardised_ahead(future)], 1)
         ahead = ahead.unfold(1, self.architecture.horizon, 1)[:, 1:].transpose(2, 3)  # (B, T, H, Kf)
-        centre = embedded.new_zeros(lanes * rows, self.architecture.horizon, self.architecture.targets)
-        origins = tuple(part.flatten(0, 1) for part in states)
-        head = self._head(*(part.flatten(0, 1).unsqueeze(1) for part in (location, scale)))
+        lead = (lanes, rows) if origins is None else (len(origins), 1)
+
+        def taken(part: Tensor) -> Tensor:
+            return part.flatten(0, 1) if origins is None else part.flatten(0, 1)[origins]
+
+        centre = embedded.new_zeros(lead[0] * lead[1], self.architecture.horizon, self.architecture.targets)
+        location, scale = (taken(part).unsqueeze(1) for part in (location, scale))
+        head = self._head(location, scale)
         raw = self._write(
-            outputs.flatten(0, 1), origins, embedded.flatten(0, 1), ahead.flatten(0, 1), centre, head, None
+            taken(outputs), tuple(taken(part) for part in states), taken(embedded), taken(ahead), centre, head, None
         )
         one = centre.new_ones(1, 1, 1)
+        fields = [torch.unflatten(part, 0, lead) for part in (raw, location, scale, centre)]
+        raw, location, scale, centre = fields if origins is None else [part.squeeze(1) for part in fields]
         prediction = Prediction(
-            torch.unflatten(raw, 0, (lanes, rows)),
-            location.unsqueeze(2),
-            scale.unsqueeze(2),
-            torch.unflatten(centre, 0, (lanes, rows)),
-            factor=one,
-            offset=torch.zeros_like(one),
-            anchor=one,
-            ruler=one,
+            raw, location, scale, centre, factor=one, offset=torch.zeros_like(one), anchor=one, ruler=one
         )
         return prediction, (*running, *(part[:, -1] for part in states))
 

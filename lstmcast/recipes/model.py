@@ -14,6 +14,7 @@ from lstmcast.artifact import FORMAT_VERSION, HISTORY, MANIFEST, METRICS, Model,
 from lstmcast.atomic import whole_folder
 from lstmcast.data.panel import Panel, build
 from lstmcast.errors import ModelError
+from lstmcast.forecast.memory import Memory
 from lstmcast.forecast.predict import forecast
 from lstmcast.outcome import Outcome, Table
 
@@ -23,6 +24,7 @@ _ROWS = 3  # times what the network reads, of made-up history a self-test foreca
 def show(folder: Path) -> Outcome:
     """The card of the model: what it reads, what it is, how good it was. Raises ``ModelError``."""
     model, manifest = load(folder), _manifest(folder)
+    memory = _memory(model)
     schema, shape, summary = model.schema, model.architecture, model.summary
     verdict = summary.get("verdict") or {}
     rows: list[tuple[str, Any]] = [
@@ -33,6 +35,7 @@ def show(folder: Path) -> Outcome:
         ("series", len(model.trained_until)),
         ("rows", summary.get("rows")),
         ("trained until", schema.clock.format(np.array([max(model.trained_until.values())]))[0]),
+        ("state carried until", schema.clock.format(memory.newest.max(keepdims=True))[0] if memory else None),
         ("time column", schema.time_col),
         ("id column", schema.id_col),
         ("targets", ", ".join(schema.targets)),
@@ -59,6 +62,7 @@ def verify(folder: Path) -> Outcome:
     Raises ``ModelError`` if the folder is not the one that was saved or the model does not forecast.
     """
     model = load(folder)
+    _memory(model)
     _self_test(model, folder)
     facts = {"model": str(folder), "model_id": model.identity, "verified": True}
     return Outcome(facts=facts, lines=(f"{folder} is whole, and its model forecasts",))
@@ -66,6 +70,8 @@ def verify(folder: Path) -> Outcome:
 
 def upgrade(folder: Path) -> Outcome:
     """Write the model again in the present format; the old folder stays until the new one has loaded.
+
+    A stateful model keeps the newest state it carries.
 
     Raises ``ModelError`` for a folder that cannot be read, ``ResourceError`` for one that cannot be written.
     """
@@ -83,6 +89,11 @@ def upgrade(folder: Path) -> Outcome:
     )
     line = f"{folder}: format {before} became {FORMAT_VERSION}"
     return Outcome(facts=facts | {"noop": False, "model_id": saved.identity}, lines=(line,))
+
+
+def _memory(model: Model) -> Memory | None:
+    """What a stateful model carries. Raises ``ModelError`` if it is not of its network."""
+    return None if model.state is None else Memory.of(model.state, model.forecaster.initial_state)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lstmcast import __version__
-from lstmcast.artifact import Model, load
+from lstmcast.artifact import Model, advance, load
 from lstmcast.config import NetworkSettings, ReaderSettings
 from lstmcast.data.ahead import ahead as rows_ahead
 from lstmcast.data.ahead import as_text, carried_on, stale, to_fill, without
@@ -26,6 +27,7 @@ from lstmcast.fit import device as devices
 from lstmcast.forecast.backtest import interval_columns, target_names
 from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.intervals import bounded, significant
+from lstmcast.forecast.memory import WHY, Memory
 from lstmcast.forecast.paths import sample_paths
 from lstmcast.forecast.predict import Forecast, forecast, least_rows
 from lstmcast.masking import masked
@@ -46,6 +48,7 @@ def predict(
     samples: int = 0,
     as_of: str | None = None,
     future: str | None = None,
+    advance_state: bool = False,
     format: Format | None = None,  # noqa: A002  # the flag's name
     safe_csv: bool = False,
     on_error: Literal["skip", "naive", "fail"] = "naive",
@@ -56,7 +59,8 @@ def predict(
 ) -> Outcome:
     """Forecast with the model in the folder ``model``; without ``sources``, from the files it was trained on.
 
-    ``samples`` paths are added as columns: what may come, with the dependence between the steps kept.
+    ``samples`` paths are added as columns: what may come, with the dependence between the steps kept. A stateful model
+    goes on from its stored state; with ``advance_state`` the state after the newest rows is kept for the next time.
 
     Exit code 6 if some series could not be forecast by the network. Raises ``ModelError``, ``DataError``,
     ``UsageError`` for a horizon or levels the model was not trained for, ``TooShortError`` if no series, or with
@@ -66,6 +70,8 @@ def predict(
     check_output(output)
     trained = load(model)
     wish = _wish(trained, horizon, levels, samples)
+    memory = None if trained.state is None else Memory.of(trained.state, trained.forecaster.initial_state)
+    _refuse_advance(trained, advance_state, as_of)
     read_from = sources or list(trained.sources)
     reader = reader.asking_like(trained.settings.reader) if sources else reader
     if not sources and STDOUT in trained.sources:
@@ -77,7 +83,10 @@ def predict(
     lacking = _lacks_future(panel, wish.horizon or 1, output)
     network = trained.forecaster.to(devices.choose(device))
     side_by_side = 1 if threads else cores()
-    ahead = forecast(network, panel, fallback=on_error == "naive", excluded=lacking, threads=side_by_side)
+    kept = on_error == "naive"
+    ahead = forecast(network, panel, fallback=kept, excluded=lacking, memory=memory, threads=side_by_side)
+    for notice in _begun_anew(ahead):
+        on_progress(notice)
     failed = [name for name, status in zip(panel.ids, ahead.status, strict=True) if status in _NOT_FORECAST]
     strict = on_error == "fail" or panel.schema.short == "error"
     if failed and (strict or ahead.status.count("skipped") == len(panel.ids)):
@@ -88,6 +97,8 @@ def predict(
     if is_file(output):
         remembered = [lasting(source, query=reader.query, parameters=reader.query_param) for source in read_from]
         write_json(_sidecar(trained, reading, remembered, facts), Path(f"{output}.meta.json"))
+    if advance_state and ahead.memory is not None:
+        advance(model, trained, ahead.memory.arrays())
     if failed:
         cause = "too short, or without covariates for the whole horizon" if lacking.any() else "too short"
         on_progress(Notice(f"{_some(failed)} {cause}: {_fate(on_error)}", "warning"))
@@ -113,6 +124,27 @@ def _wish(trained: Model, horizon: int | None, levels: tuple[float, ...] | None,
             remedy="train with --loss quantile, or leave out --samples",
         )
     return settings.model_copy(update={"horizon": horizon or most, "levels": levels or settings.levels})
+
+
+def _refuse_advance(trained: Model, wanted: bool, as_of: str | None) -> None:
+    if wanted and not trained.architecture.stateful:
+        raise UsageError(
+            "--advance keeps a carried state, and this model reads windows and has none",
+            remedy="leave out --advance, or train with --stateful",
+        )
+    if wanted and as_of is not None:
+        raise UsageError(
+            "--advance would keep the state of an earlier time (--as-of)", remedy="leave out one of the two"
+        )
+
+
+def _begun_anew(ahead: Forecast) -> Iterator[Notice]:
+    """Which series could not be continued from the stored state, and why."""
+    for reason, why in WHY.items():
+        if names := [name for name, told in ahead.anew.items() if told == reason]:
+            level: Literal["info", "warning"] = "info" if reason in {"new", "gap"} else "warning"
+            text = f"{_some(names)} {why}: read from the start of the last segment, not from the stored state"
+            yield Notice(text, level)
 
 
 def _cutoff(panel: Panel, as_of: str) -> int:
@@ -206,7 +238,7 @@ def _facts(trained: Model, reading: Reading, panel: Panel, ahead: Forecast, outp
         "cutoff": panel.schema.clock.format(ahead.cutoff[[int(ahead.cutoff.argmax())]])[0],
         "model_id": trained.identity,
         "fingerprint": reading.fingerprint,
-    }
+    } | ({} if ahead.memory is None else {"rows_read": ahead.rows_read, "begun_anew": len(ahead.anew)})
 
 
 def _sidecar(trained: Model, reading: Reading, sources: list[str], facts: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,9 @@ from lstmcast.fit.learn import HISTORY_COLUMNS, Learned, learn
 from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast.backtest import backtest_frame
 from lstmcast.forecast.conformal import cross_corrected
+from lstmcast.forecast.memory import Memory
 from lstmcast.forecast.paths import dependence
-from lstmcast.forecast.predict import quantiles_at
+from lstmcast.forecast.predict import forecast, quantiles_at
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
 from lstmcast.net.ensemble import Ensemble
 from lstmcast.net.forecaster import Forecaster
@@ -84,7 +85,7 @@ def train(
         model,
         metrics=verdict.tidy,
         history=pd.DataFrame(learned.history, columns=HISTORY_COLUMNS),
-        verify=lambda copy: _reproduces(copy.forecaster, learned.network, panel),
+        verify=lambda copy: _reproduces(copy, learned.network, panel),
     )
     failed = min_skill is not None and not verdict.skill >= min_skill
     return Outcome(
@@ -122,23 +123,33 @@ def _record(
     panel, settings = reading.panel, learned.plan.settings.reader
     last = panel.last_segment()
     until = panel.times(panel.ends[last] - 1)
+    network = learned.network.cpu()
+    memory = forecast(network, panel).memory if network.architecture.stateful else None
     return Model(
         schema=panel.schema,
         settings=learned.plan.settings,
-        forecaster=learned.network.cpu(),
+        forecaster=network,
         sources=tuple(lasting(source, query=settings.query, parameters=settings.query_param) for source in sources),
         fingerprint=reading.fingerprint,
         trained_until=dict(zip(panel.ids, until.tolist(), strict=True)),
         summary=summary,
         calibration=calibration,
+        state=None if memory is None else memory.arrays(),
     )
 
 
-def _reproduces(copy: Ensemble, original: Ensemble, panel: Panel) -> None:
-    """The model on disk must give the very forecasts of the model in memory, for a sample of the series."""
-    sample = np.unique(np.linspace(0, len(panel.ids) - 1, _COMPARED).astype(int))
-    cutoffs = panel.ends[panel.last_segment()[sample]]
-    if not np.array_equal(quantiles_at(copy, panel, cutoffs), quantiles_at(original, panel, cutoffs), equal_nan=True):
+def _reproduces(copy: Model, original: Ensemble, panel: Panel) -> None:
+    """The model on disk must give the very forecasts of the model in memory: a stateful one from its stored state for
+    all series, any other for a sample of them."""
+    if copy.architecture.stateful:
+        memory = None if copy.state is None else Memory.of(copy.state, copy.forecaster.initial_state)
+        again = forecast(copy.forecaster, panel, memory=memory).quantiles
+        before = forecast(original, panel).quantiles
+    else:
+        sample = np.unique(np.linspace(0, len(panel.ids) - 1, _COMPARED).astype(int))
+        cutoffs = panel.ends[panel.last_segment()[sample]]
+        again, before = quantiles_at(copy.forecaster, panel, cutoffs), quantiles_at(original, panel, cutoffs)
+    if not np.array_equal(again, before, equal_nan=True):
         raise ModelError(
             "the saved model does not reproduce the forecast of the trained one; the old model was kept",
             remedy="run `lstmcast doctor`; the disk or the memory of this machine may be faulty",

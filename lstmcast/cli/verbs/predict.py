@@ -32,6 +32,9 @@ def predict(
     future: Annotated[
         str | None, typer.Option(help="Rows of the covariates known ahead of time.", metavar="FILE")
     ] = None,
+    advance: Annotated[
+        bool, typer.Option("--advance", help="Keep the state after the newest rows for the next time (stateful).")
+    ] = False,
     on_error: Annotated[
         Literal["skip", "naive", "fail"], typer.Option(help="What to do with a series that cannot be forecast.")
     ] = "naive",
@@ -54,6 +57,7 @@ def predict(
         samples=samples,
         as_of=as_of,
         future=future,
+        advance_state=advance,
         format=form,
         safe_csv=safe_csv,
         on_error=on_error,
