@@ -36,7 +36,7 @@ test: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow and not exhaustive and not gpu"
 
 faults: .venv/.editable
-	$(BIN)/python -m pytest -n 2 -m fault
+	$(BIN)/python -m pytest -n 2 -m "fault or exhaustive"
 
 lint: .venv/.editable
 	$(BIN)/ruff check .

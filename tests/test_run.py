@@ -479,7 +479,7 @@ def test_nights_when_clocks_change_and_leap_days_keep_one_forecast_an_hour(
     assert len(rows_of(tmp_path, "scores")) == 24
 
 
-@pytest.mark.parametrize("nights", [30, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("nights", [30, pytest.param(200, marks=pytest.mark.exhaustive)])
 def test_the_memory_of_the_process_does_not_grow_with_the_nights(folder: Path, nights: int) -> None:
     def night() -> None:
         (folder / "out" / "status.csv").unlink()

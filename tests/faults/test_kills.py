@@ -19,7 +19,7 @@ import pytest
 from lstmcast.artifact import load
 from lstmcast.atomic import whole_folder
 from lstmcast.cli.app import run as command
-from lstmcast.fit import workers
+from lstmcast.fit import learn
 from lstmcast.outcome import Progress, Report
 from lstmcast.recipes.run import run
 from tests.faults.dying import changes_of, child, dying_at, ended, killed_after
@@ -237,9 +237,9 @@ def test_a_night_stopped_by_a_signal_ends_with_its_code_and_says_how_it_goes_on(
 def test_a_night_that_is_killed_takes_its_side_by_side_training_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "cores", lambda: 2)
+    monkeypatch.setattr(learn, "cores", lambda: 2)
     deliver(tmp_path, FIRST)
-    training = {"max_steps": 20_000, "checkpoint_steps": 5, "members": 2, "refit": False}
+    training = {"epochs": 50_000, "checkpoint_steps": 5, "members": 2, "refit": False}  # long enough to share out
     job = write_job(tmp_path, training=training)
     pid = child(night(tmp_path))
     checkpoints = tmp_path / "models" / ".sales.candidate" / "checkpoints"
