@@ -629,10 +629,12 @@ def test_a_training_stopped_by_a_signal_resumes_to_the_same_model(
 ) -> None:
     command = [sys.executable, "-m", "lstmcast", "train", str(trained / "data.csv"), "--horizon", "24"]
     command += ["--epochs", "60", "--max-steps", "600", "--set", "training.checkpoint_steps=20", "-q"]
+    command += ["--members", "1"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     assert subprocess.run([*command, "-m", str(whole)], check=False).returncode == 0
     with subprocess.Popen([*command, "-m", str(cut)], stderr=subprocess.PIPE, text=True) as process:
-        while not (cut / "checkpoints" / "latest.safetensors").exists():
+        while not (cut / "checkpoints" / "trial-0" / "latest.safetensors").exists():
+            assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(number)
         _, told = process.communicate()
