@@ -38,7 +38,7 @@ DATA = (
     "calendar",
     "styles epochs",
     "clock",
-    "clock_inference schema",
+    "clock_inference schema moments",
     "surroundings",
     "frame numbers rows journey column_names holidays",
     "categories time_column id_column panel regrid tabular",

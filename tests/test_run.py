@@ -183,15 +183,27 @@ def test_a_file_that_only_grew_is_read_from_its_tail_with_the_same_forecast(
     assert outputs(folder)["forecasts.csv"] == outputs(other)["forecasts.csv"]
 
 
-def test_a_model_that_measures_by_the_whole_series_reads_all_of_it(
+def test_a_model_that_measures_by_the_whole_series_is_told_what_came_before_the_tail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "TAIL_ROWS", 100)
     network = {"hidden": 4, "context": 48, "base": "none", "transform": "none", "spread": "history"}
-    job = write_job(tmp_path, network=network)
-    for number in range(3):
-        deliver(tmp_path, FIRST + number * DAY)
-        assert run(job).facts["read"] == "all"
+    detect = {"output": "out/anomalies.csv", "events": "out/events.csv"}
+    job = write_job(tmp_path, network=network, detect=detect)
+    rows = hourly()
+    rows["y"] += np.where(np.arange(len(rows)) < 4 * DAY, 80, 0)  # the tail alone would not tell this scale
+    for night in range(3):
+        rows.head(FIRST + night * DAY).to_csv(tmp_path / "sales.csv", index=False)
+        before = shutil.copytree(tmp_path, tmp_path.with_name(f"before-{night}"))
+        assert run(job).facts["read"] == ("tail" if night else "all")
+    monkeypatch.setattr(delivery, "TAIL_ROWS", 0)
+    assert run(before / "sales.yaml").facts["read"] == "all"
+    tail, whole = tmp_path / "out", before / "out"
+    near, far = (pd.read_csv(place / "forecasts.csv") for place in (tail, whole))
+    pd.testing.assert_frame_equal(near, far, rtol=1e-6)
+    near, far = (pd.read_csv(place / "anomalies.csv", index_col=["unique_id", "ds"]) for place in (tail, whole))
+    new = near.index[-DAY:]
+    pd.testing.assert_series_equal(near.loc[new, "y_hat"], far.loc[new, "y_hat"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("change", ["late", "restated", "new series gone"])

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
-from conftest import MakePanel
+from conftest import MakePanel, panel_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lstmcast.data.excerpt import excerpt, until
+from lstmcast.data.moments import Moments, measure
 from lstmcast.data.windows import Lanes, Sampler, Windows, deal, split, whole
 
 NAN = float("nan")
@@ -153,3 +160,31 @@ def test_an_excerpt_leaves_out_series_without_rows_and_keeps_times(make_panel: M
     assert part.ids == ("s1",)
     assert part.start.tolist() == [5]
     assert part.values[:, 0].tolist() == [105, 106, 107, 108, 109, 110]
+
+
+@given(st.integers(0, 60), st.floats(-1e6, 1e6), st.floats(1e-3, 1e3), st.integers(0, 99))
+def test_a_tail_that_is_told_what_came_before_knows_the_scale_of_the_whole(
+    cut: int, level: float, size: float, seed: int
+) -> None:
+    values = level + size * np.random.default_rng(seed).normal(size=90)
+    values[5] = NAN
+    two = [values, values[::-1] * 2]
+    whole_panel = panel_of(two)
+    rows = [np.asarray(each)[:cut, None] for each in two]
+    stacked = np.concatenate(rows)
+    known = measure(["s0", "s1"], np.repeat([0, 1], cut), np.nan_to_num(stacked), np.isfinite(stacked)) if cut else None
+    panel = replace(panel_of([each[cut:] for each in two]), earlier=known)
+    ends = [torch.tensor([p.ends[1], p.ends[0]]) for p in (whole_panel, panel)]
+    far, near = (
+        Windows(p, context=4, horizon=1, spread=True).gather(end).spread
+        for p, end in zip((whole_panel, panel), ends, strict=True)
+    )
+    torch.testing.assert_close(near, far, rtol=1e-4, atol=1e-6 * size)
+
+
+def test_moments_survive_json_and_know_nothing_of_other_series() -> None:
+    known = measure(["a", "b"], np.array([0, 0, 1]), np.array([[0.1], [0.7], [1e9]]), np.ones((3, 1), bool))
+    again = Moments.read(json.loads(json.dumps(known.plain()))).of(["b", "new", "a"])
+    assert again.count.ravel().tolist() == [1, 0, 2]
+    assert again.mean.ravel().tolist() == [1e9, 0, known.mean[0, 0]]
+    assert again.squares.ravel().tolist() == [0, 0, pytest.approx(0.18)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmcast.data.moments import Moments
 from lstmcast.data.schema import Schema
 
 
@@ -28,6 +29,7 @@ class Panel:
     ``covariates`` float32 (R, K) NaN where missing
     ``shift``      float64 (N, D) subtracted before the cast to float32; 0 unless the level dwarfs the spread so much
                    that float32 would lose digits
+    ``earlier``    what is known of the rows before the panel, where it is the tail of longer series; else None
     """
 
     ids: tuple[str, ...]
@@ -40,6 +42,7 @@ class Panel:
     covariates: NDArray[np.float32]
     shift: NDArray[np.float64]
     schema: Schema
+    earlier: Moments | None = None
 
     def segment_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The segment each row of ``rows`` (any shape) lies in."""

@@ -117,20 +117,34 @@ class _Flat:
 
 
 class _Past:
-    """Running sums of values and squares along the flat rows: what a series was like before any cutoff."""
+    """Running sums of values and squares along the flat rows: what a series was like before any cutoff.
+
+    Where the panel is a tail, what is known of the rows before it is added as Chan, Golub & LeVeque (1979) do.
+    """
 
     def __init__(self, panel: Panel) -> None:
         observed = torch.from_numpy(panel.observed)
         values = torch.from_numpy(panel.values).double() * observed
         self._first = torch.from_numpy(panel.offsets[np.searchsorted(panel.series, np.arange(len(panel.ids)))])
         self._sums = [_running(part) for part in (observed.double(), values, values.square())]
+        self._earlier = None
+        if panel.earlier is not None:
+            known = panel.earlier.of(panel.ids)
+            parts = (known.count, known.mean - panel.shift, known.squares)
+            self._earlier = [torch.from_numpy(part) for part in parts]
 
     def deviation(self, cutoff: Tensor, series: Tensor) -> Tensor:
         """float32 (B, D) root mean square deviation of the rows of ``series`` (B,) before ``cutoff`` (B,)."""
         first = self._first[series]
         count, total, squares = (part[cutoff] - part[first] for part in self._sums)
         mean = total / count.clamp(min=1)
-        return (squares / count.clamp(min=1) - mean.square()).clamp(min=0).sqrt().float()
+        variance = (squares / count.clamp(min=1) - mean.square()).clamp(min=0)
+        if self._earlier is not None:
+            before, level, deviations = (part[series] for part in self._earlier)
+            everything = (before + count).clamp(min=1)
+            apart = (mean - level).square() * before * count / everything
+            variance = (deviations + variance * count + apart) / everything
+        return variance.sqrt().float()
 
 
 def _running(part: Tensor) -> Tensor:

@@ -271,5 +271,9 @@ def constant_series(panel: Panel) -> NDArray[np.bool_]:
     segments = panel.offsets[:-1]
     low, high = np.minimum.reduceat(low, segments), np.maximum.reduceat(high, segments)
     first = np.searchsorted(panel.series, np.arange(len(panel.ids)))
-    spread = np.maximum.reduceat(high, first) - np.minimum.reduceat(low, first)
-    return np.asarray((spread <= 0).all(axis=1), dtype=np.bool_)
+    low, high = np.minimum.reduceat(low, first), np.maximum.reduceat(high, first)
+    still = high - low <= 0
+    if panel.earlier is not None:
+        before = panel.earlier.of(panel.ids)
+        still &= (before.count == 0) | ((before.squares == 0) & (before.mean == low + panel.shift))
+    return np.asarray(still.all(axis=1), dtype=np.bool_)

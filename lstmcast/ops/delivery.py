@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmcast.data.moments import Moments, measure
 from lstmcast.data.reader import Reading
 from lstmcast.data.sources import GZIP_MAGIC
 from lstmcast.errors import BusyError
@@ -80,7 +81,8 @@ def cursor(delivery: Delivery, reading: Reading, *, rows: int) -> dict[str, Any]
     """What must be noted tonight to tell tomorrow what is new; None unless the input is one plain file.
 
     ``offset`` is where its tail begins, in which every series has at least ``rows`` rows; None where the tail alone
-    would not do: it takes one line a row, in order of time, and a file much longer than its tail.
+    would not do: it takes one line a row, in order of time, and a file much longer than its tail. ``earlier`` holds the
+    moments of the rows before it; None where rows of a resampled file may lie on both sides.
     """
     if len(delivery.stamps) != 1:
         return None
@@ -110,7 +112,20 @@ def _tail_of(data: bytes, reading: Reading, rows: int) -> dict[str, Any] | None:
         "offset": int(ends[head + first - 1]) if head + first else 0,
         "tail_rows": reading.rows - first,
         "last": dict(zip(reading.input_ids, last.tolist(), strict=True)),
+        "earlier": _before(reading, first).plain() if schema.resample is None else None,
     }
+
+
+def _before(reading: Reading, first: int) -> Moments:
+    """What came before the input row ``first`` in each series: the tail alone does not tell the scale of the whole."""
+    panel = reading.panel
+    tail = reading.panel_row[first:]
+    tail = tail[tail >= 0]
+    begin = panel.offsets[np.searchsorted(panel.series, np.arange(1, len(panel.ids) + 1))]  # where the series ends
+    np.minimum.at(begin, panel.series[panel.segment_of(tail)], tail)
+    series = np.repeat(panel.series, np.diff(panel.offsets))
+    seen = panel.observed & (np.arange(len(series)) < begin[series])[:, None]
+    return measure(panel.ids, series, panel.values + panel.shift[series], seen)
 
 
 def write_tail(noted: Mapping[str, Any], folder: Path) -> Path:

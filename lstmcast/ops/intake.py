@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lstmcast.artifact import Model, seen_until
+from lstmcast.data.moments import Moments
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
 from lstmcast.errors import DataError
@@ -27,12 +28,14 @@ class Intake:
     """``sources`` were read: the job's own, or with ``tail`` a file of their last rows.
 
     ``new_rows`` observed rows are later than anything the last training saw; ``ends`` is the time of the newest row.
+    ``earlier`` tells of the rows before the tail.
     """
 
     reading: Reading
     sources: list[str]
     tail: bool
     new_rows: int
+    earlier: Moments | None = None
 
     @property
     def panel(self) -> Panel:
@@ -72,7 +75,8 @@ def take_in(
         if reading is not None and deliveries.continues(noted, reading):
             added = reading.rows - noted["tail_rows"]
             on_progress(Notice(f"{added:,} rows were appended; the last {reading.rows:,} rows are read"))
-            return Intake(reading, [str(tail)], tail=True, new_rows=noted["new_rows"] + added)
+            earlier = Moments.read(noted["earlier"]) if noted.get("earlier") else None
+            return Intake(reading, [str(tail)], True, noted["new_rows"] + added, earlier)
     reading = read(job.sources, job.settings.reader, schema=schema, on_progress=on_progress)
     new_rows = 0 if model is None else _rows_since_training(model, reading.panel, trained_to)
     return Intake(reading, job.sources, tail=False, new_rows=new_rows)
@@ -110,7 +114,8 @@ def _tail_is_enough(noted: Mapping[str, Any], delivered: Delivery, model: Model)
     if noted["offset"] is None:
         return False
     short = noted["tail_rows"] <= _GROWN * deliveries.TAIL_ROWS * len(noted["last"])
-    reads_all = model.architecture.stateful or model.forecaster.needs_spread
+    scale_known = bool(noted.get("earlier")) or not model.forecaster.needs_spread
+    reads_all = model.architecture.stateful or not scale_known
     return delivered.grew and short and not reads_all
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from lstmcast.anomaly.threshold import Flags, parse_budget
 from lstmcast.artifact import Model, load
 from lstmcast.config import DetectionSettings, Settings
 from lstmcast.data.clock import Clock
+from lstmcast.data.moments import Moments
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
 from lstmcast.data.writer import STDOUT, Format, check_output, write_table
@@ -39,7 +40,8 @@ _TOLD = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What is asked of a run besides the settings; each is an option of the verb."""
+    """What is asked of a run besides the settings; each is an option of the verb, but ``earlier``: what is known of
+    rows before the data, where these are but the tail of a history."""
 
     model: Path | None = None
     output: str = "anomalies.csv"
@@ -59,6 +61,7 @@ class Wishes:
     explain: str | None = None
     plot: Path | None = None
     html: Path | None = None
+    earlier: Moments | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ def _detect(sources: list[str], settings: Settings, wishes: Wishes, on_progress:
     if wishes.state is not None:
         settings = settings.model_copy(update={"detection": settings.detection.model_copy(update={"mode": "online"})})
     reading = _read(sources, settings, trained, kept, on_progress)
+    reading = replace(reading, panel=replace(reading.panel, earlier=wishes.earlier))
     asked = _asked(settings, wishes)
     if kept is not None and (kept.fingerprint, kept.asked) == (reading.fingerprint, asked) and _written(wishes):
         said = "nothing new: the data are those of the last run, whose files stand"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from lstmcast.data.ahead import ahead as rows_ahead
 from lstmcast.data.ahead import as_text, carried_on, stale, to_fill, without
 from lstmcast.data.calendar_features import extended
 from lstmcast.data.excerpt import until
+from lstmcast.data.moments import Moments
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
 from lstmcast.data.sources import lasting
@@ -55,12 +57,14 @@ def predict(
     reader: ReaderSettings = ReaderSettings(),  # noqa: B008  # frozen
     device: str = "auto",
     threads: int | None = None,
+    earlier: Moments | None = None,
     on_progress: OnProgress = silent,
 ) -> Outcome:
     """Forecast with the model in the folder ``model``; without ``sources``, from the files it was trained on.
 
     ``samples`` paths are added as columns: what may come, with the dependence between the steps kept. A stateful model
     goes on from its stored state; with ``advance_state`` the state after the newest rows is kept for the next time.
+    ``earlier`` tells of rows before those in ``sources``, where these are but the tail of a history.
 
     Exit code 6 if some series could not be forecast by the network. Raises ``ModelError``, ``DataError``,
     ``UsageError`` for a horizon or levels the model was not trained for, ``TooShortError`` if no series, or with
@@ -77,6 +81,7 @@ def predict(
     if not sources and STDOUT in trained.sources:
         raise UsageError("the model was trained from standard input", remedy="name the data: lstmcast predict DATA")
     reading = read(read_from, reader, schema=trained.schema, future=future, on_progress=on_progress)
+    reading = replace(reading, panel=replace(reading.panel, earlier=earlier))
     panel = reading.panel if as_of is None else until(reading.panel, _cutoff(reading.panel, as_of))
     panel = extended(panel, trained.architecture.horizon)
     panel, excluded = _ready(panel, reader, wish.horizon or 1, on_progress)

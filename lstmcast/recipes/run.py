@@ -308,6 +308,7 @@ class _Night:
             reader=self.job.settings.reader,
             device=machine.device,
             threads=machine.threads,
+            earlier=intake.earlier,
             on_progress=self.on_progress,
         )
         horizon = part.horizon or model.architecture.horizon
@@ -330,6 +331,7 @@ class _Night:
                 model=self.job.model,
                 output=str(work / publishing.ANOMALIES),
                 events=str(work / publishing.EVENTS),
+                earlier=intake.earlier,
                 on_progress=self.on_progress,
             ).facts["events"]
         except TooShortError as error:
