@@ -73,12 +73,12 @@ def test_training_leaves_the_global_generator_as_it_was(make_panel: MakePanel) -
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("stateful", [False, True])
+@pytest.mark.parametrize(("stateful", "patch"), [(False, None), (True, 1), (True, 4)])
 def test_a_run_stopped_by_a_signal_resumes_to_the_very_bit(
-    make_panel: MakePanel, tmp_path: Path, stateful: bool
+    make_panel: MakePanel, tmp_path: Path, stateful: bool, patch: int | None
 ) -> None:
     panel = waves(make_panel)
-    wish = settings({"patch": 1} if stateful else {}, max_steps=20, checkpoint_steps=7, stateful=stateful)
+    wish = settings({"patch": patch}, max_steps=20, checkpoint_steps=7, stateful=stateful)
     plan = make(panel, wish)
     whole = weights(panel, plan)
 
@@ -208,7 +208,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 
 def stream(panel: Panel, plan: Plan, *, k1: int, k2: int) -> tuple[Any, StreamObjective]:
     network = fit(panel, plan, on_progress=silent).forecaster
-    return network, StreamObjective(panel, plan.split, network, lanes=1, k1=k1, k2=k2)
+    return network, StreamObjective(panel, plan.split, network, lanes=1, k1=k1, k2=k2, seed=1)
 
 
 def test_truncation_changes_no_forward_value_and_long_truncation_gives_the_full_gradient(make_panel: MakePanel) -> None:
@@ -258,8 +258,31 @@ def test_no_gradient_reaches_further_back_than_k2_rows(
 def test_stateful_training_combines_only_with_what_a_carried_state_allows(make_panel: MakePanel) -> None:
     panel = waves(make_panel)
     with pytest.raises(UsageError, match="cannot be bidirectional") as error:
-        make(panel, settings({"patch": 4, "bidirectional": True}, stateful=True))
-    assert "patch" in str(error.value)
+        make(panel, settings({"highway": True, "bidirectional": True}, stateful=True))
+    assert "highway" in str(error.value)
+
+
+def test_a_chunk_of_a_stream_ends_with_a_whole_patch(make_panel: MakePanel) -> None:
+    panel = waves(make_panel)
+    with pytest.raises(
+        UsageError, match="10 rows ends in the middle of a patch of 4; use --tbptt with a multiple of 4"
+    ):
+        make(panel, settings({"patch": 4}, stateful=True, tbptt=(10, 20)))
+    assert make(panel, settings({"patch": 5, "context": None}, stateful=True)).settings.training.tbptt == (80, 80)
+
+
+def test_every_patch_of_a_stream_teaches_at_its_end_and_at_one_row_within(make_panel: MakePanel) -> None:
+    panel = waves(make_panel, series=1, rows=80)
+    plan = make(panel, settings({"patch": 4, "dropout": 0.0}, stateful=True, tbptt=(12, 12), max_steps=1))
+    network, objective = stream(panel, plan, k1=12, k2=9)
+    asked: list[torch.Tensor] = []
+    network.stream = lambda *given, origins, read=network.stream: asked.append(origins) or read(*given, origins=origins)
+    for _ in range(4):
+        objective.next_loss(network)
+    for origins in asked:  # of the nine rows that gradients reach, in a chunk of twelve
+        assert origins[:3].tolist() == [8, 4, 0]
+        assert [row // 4 for row in (origins[3:] - 1).tolist()] == [1, 0]
+    assert len({tuple(origins.tolist()) for origins in asked}) > 1
 
 
 def test_too_little_history_is_refused_with_the_arithmetic(make_panel: MakePanel) -> None:

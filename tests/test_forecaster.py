@@ -326,6 +326,84 @@ def test_rows_can_be_read_without_forecasting_from_them(decoder, cell):
     torch.testing.assert_close(forecaster.carry(*arguments[:3], begun, starts), expected)
 
 
+PATCHED = {**STATEFUL, "patch": 3, "past": 1, "future": 2, "targets": 2}
+patched_networks = pytest.mark.parametrize(
+    ("decoder", "cell"), [*((name, "lstm") for name in DECODERS), *(("direct", name) for name in CELLS)]
+)
+
+
+@patched_networks
+def test_patches_are_cut_from_the_start_of_a_stream_wherever_its_chunks_are_cut(decoder, cell):
+    forecaster = forecaster_of(**PATCHED, decoder=decoder, cell=cell, layers=2)
+    context, observed, past, future = inputs(forecaster)
+    begun = forecaster.initial_state(B)
+    whole, end = stream(forecaster, (context, observed, past, future), begun)
+    for cut in range(1, 8):  # every phase, and chunks shorter than a patch
+        ahead = ahead_of(forecaster, past, future, cut)
+        first, middle = stream(forecaster, (context[:, :cut], observed[:, :cut], past[:, :cut], ahead), begun)
+        second, last = stream(forecaster, (context[:, cut:], observed[:, cut:], past[:, cut:], future), middle)
+        for a, b, together in zip(first, second, whole, strict=True):
+            torch.testing.assert_close(a if is_neutral(a) else torch.cat([a, b], 1), together)
+        torch.testing.assert_close(last, end)
+        carried = forecaster.carry(context[:, cut:], observed[:, cut:], past[:, cut:], middle, torch.zeros(B).bool())
+        torch.testing.assert_close(carried, end)
+
+
+@patched_networks
+def test_lanes_of_a_stream_may_stand_at_different_places_of_their_patches(decoder, cell):
+    forecaster = forecaster_of(**PATCHED, decoder=decoder, cell=cell)
+    context, observed, past, future = inputs(forecaster)
+    lone = []
+    for lane in range(B):
+        own = (context[[lane], lane:], observed[[lane], lane:], past[[lane], lane:], future[[lane]])
+        lone.append(stream(forecaster, own, forecaster.initial_state(1)))
+    states = []
+    for lane in range(B):
+        read = slice(lane, 9)
+        state = forecaster.initial_state(1)
+        states.append(
+            forecaster.carry(
+                context[[lane], read], observed[[lane], read], past[[lane], read], state, torch.ones(1) > 0
+            )
+        )
+    middle = tuple(torch.cat(parts) for parts in zip(*states, strict=True))
+    rest, end = stream(forecaster, (context[:, 9:], observed[:, 9:], past[:, 9:], future), middle)
+    for lane, (alone, final) in enumerate(lone):
+        torch.testing.assert_close(rest.raw[lane], alone.raw[0, 9 - lane :])
+        torch.testing.assert_close(tuple(part[lane] for part in end), tuple(part[0] for part in final))
+
+
+def test_a_forecast_within_a_patch_starts_from_the_rows_of_it_that_are_there():
+    """By the equations: the whole patches one after the other, then one step over what is left, padded on the left."""
+    forecaster = forecaster_of(**PATCHED, decoder="direct")
+    context, observed, past, future = inputs(forecaster)
+    prediction, _ = stream(forecaster, (context, observed, past, future), forecaster.initial_state(B))
+    y = torch.where(observed, context, 0.0)
+    z = torch.where(observed, (y - prediction.location[:, :, 0]) / prediction.scale[:, :, 0], 0.0).clamp(-20, 20)
+    z = torch.where(prediction.scale[:, :, 0] > 1e-12, z, 0.0)
+    for rows in range(1, T + 1):
+        state = forecaster.stack.initial_state(B)
+        for begin in range(0, rows, 3):
+            part = slice(begin, min(begin + 3, rows))
+            x = forecaster.embed(z[:, part], observed[:, part], past[:, part])
+            h, state = forecaster.stack.step(x[:, 0], state)
+        raw = torch.unflatten(forecaster.decoder.write(h), -1, (-1, 2, 3))[:, :H]
+        ahead = ahead_of(forecaster, past, future, rows).reshape(B, -1, 6)
+        by_covariates = torch.unflatten(forecaster.decoder.future(ahead), -1, (3, 2, 3)).flatten(1, 2)
+        torch.testing.assert_close(prediction.raw[:, rows - 1], raw + by_covariates)
+
+
+def test_rows_of_another_series_never_wait_for_a_lane_that_starts():
+    forecaster = forecaster_of(**PATCHED)
+    arguments = inputs(forecaster)
+    _, carried = forecaster.stream(*inputs(forecaster, seed=1), forecaster.initial_state(B), torch.ones(B) > 0)
+    fresh, end = forecaster.stream(*arguments, carried, torch.arange(B) == 1)
+    alone, expected = stream(forecaster, arguments, forecaster.initial_state(B))
+    torch.testing.assert_close(fresh.raw[1], alone.raw[1])
+    torch.testing.assert_close(tuple(part[1] for part in end), tuple(part[1] for part in expected))
+    assert not torch.allclose(fresh.raw[0], alone.raw[0])
+
+
 def test_a_stream_has_a_loss_and_quantiles_at_every_row():
     forecaster = forecaster_of(**STATEFUL)
     arguments = inputs(forecaster)
@@ -502,7 +580,6 @@ def test_an_echo_from_beyond_the_context_is_learned_by_a_carried_state_and_not_b
         ({"quantiles": (0.0, 0.5)}, "between 0 and 1"),
         ({"bidirectional": True, "decoder": "recursive"}, "would need the end of the forecast to begin it"),
         ({**STATEFUL, "bidirectional": True}, "backward half would have to read rows that have not arrived yet"),
-        ({**STATEFUL, "patch": 2}, "row by row, not in patches of 2"),
         ({**STATEFUL, "highway": True}, "no window that a highway could start from"),
         ({**STATEFUL, "base": "seasonal", "seasons": (4,)}, "no window that base 'seasonal' could be taken from"),
         ({"stateful": True}, "normaliser 'last' measures a window"),
@@ -520,7 +597,7 @@ def test_a_point_loss_refuses_quantiles():
 
 
 def test_all_faults_are_named_at_once():
-    faults = architecture_faults(architecture_of(stateful=True, patch=2, highway=True, dropout=2.0))
+    faults = architecture_faults(architecture_of(stateful=True, bidirectional=True, highway=True, dropout=2.0))
     assert len(faults) == 4
     assert architecture_faults(architecture_of()) == []
 

@@ -80,6 +80,19 @@ def test_reading_on_from_the_stored_state_is_reading_everything(make_panel: Make
     assert continued.rows_read == 31 + 2 + 261  # the newest row remembered and those after it
 
 
+@pytest.mark.parametrize("decoder", ["parallel", "direct", "recursive", "seq2seq"])
+@pytest.mark.parametrize("stored", [33, 34, 35, 36])
+def test_the_stored_state_keeps_the_rows_of_an_unfinished_patch(
+    make_panel: MakePanel, decoder: str, stored: int
+) -> None:
+    whole = make_panel([series_of(rows, seed=rows) for rows in (70, 41, 302)])
+    network = network_of(decoder=decoder, patch=4)
+    continued = forecast(network, whole, memory=memory_of(network, until(whole, stored)))
+    assert_same(continued, forecast(network, whole))
+    assert continued.anew == {}
+    np.testing.assert_allclose(continued.quantiles, quantiles_at(network, whole, whole.ends), rtol=1e-6, atol=1e-6)
+
+
 def test_the_state_may_be_advanced_as_often_as_one_likes(make_panel: MakePanel) -> None:
     whole = make_panel(
         [series_of(90), series_of(60, seed=4)], covariates=[series_of(90, seed=1), series_of(60, seed=2)]

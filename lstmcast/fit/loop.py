@@ -244,7 +244,7 @@ def make_objective(
     lanes = cast(int, settings.batch)
     if settings.stateful and settings.tbptt:
         k1, k2 = settings.tbptt
-        return StreamObjective(panel, plan.split, network, lanes=lanes, k1=k1, k2=k2)
+        return StreamObjective(panel, plan.split, network, lanes=lanes, k1=k1, k2=k2, seed=seed)
     if network.architecture.summarises:
         return PoolObjective((pools or Pools(panel, plan.split)).of(network), batch=lanes, seed=seed)
     return WindowObjective(panel, plan.split, network, batch=lanes, seed=seed)

@@ -124,6 +124,11 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
         faults.append("loss 'negative_binomial' counts, and there are negative values; use loss quantile")
     if architecture.loss == "smape_mase" and panel.shift.any():
         faults.append("loss 'smape_mase' needs the level of the values, which dwarfs their spread; use loss quantile")
+    if architecture.stateful and (rows := _chunk(settings, architecture)[0]) % architecture.patch:
+        faults.append(
+            f"a chunk of {rows} rows ends in the middle of a patch of {architecture.patch}; "
+            f"use --tbptt with a multiple of {architecture.patch}"
+        )
     if faults:
         raise UsageError("\n".join(faults), remedy="change one of the options named")
     folds = _folds(facts, architecture) if hold_out or settings.training.early_stop else 0
@@ -282,7 +287,7 @@ def _training(settings: Settings, shape: Architecture, way: Regime, parts: Split
     wish = settings.training
     settle = book.settle
     if wish.stateful:
-        tbptt = wish.tbptt or (shape.context, shape.context)
+        tbptt = _chunk(settings, shape)
         rows = int(np.maximum(parts.limit - parts.first, 0).sum())
         batch = settle("batch", wish.batch, min(32, max(1, rows // (8 * tbptt[0]))), "lanes of at least 8 chunks")
         an_epoch = max(1, rows // (batch * tbptt[0]))
@@ -298,6 +303,11 @@ def _training(settings: Settings, shape: Architecture, way: Regime, parts: Split
     return wish.model_copy(
         update={"tbptt": tbptt, "batch": batch, "max_steps": steps, "epochs": steps / an_epoch, "learning_rate": rate}
     )
+
+
+def _chunk(settings: Settings, shape: Architecture) -> tuple[int, int]:
+    """BPTT(k1, k2) of a stateful network."""
+    return settings.training.tbptt or (shape.context, shape.context)
 
 
 def _steps(way: Regime, an_epoch: int) -> int:

@@ -116,7 +116,8 @@ def _windowed(chosen: Regime, settings: Settings, facts: Facts, horizon: int) ->
 def _carried(settings: Settings) -> Rules:
     """What a carried state allows: a window statistic or a look-back of fixed length is not defined for it."""
     why = "the state is carried row by row"
-    rows = settings.training.tbptt[0] if settings.training.tbptt else 48
+    patch = settings.network.patch or 1
+    rows = settings.training.tbptt[0] if settings.training.tbptt else max(-(-48 // patch), 16) * patch
     return {
         "patch": (1, why),
         "context": (rows, "rows per chunk (k1)"),

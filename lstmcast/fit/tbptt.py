@@ -6,6 +6,9 @@ that enters a chunk is the one that left the chunk before; values flow on for ev
 With k2 > k1 the graph must reach behind the current chunk. The states at the starts of the last ceil(k2 / k1) chunks
 are kept (detached), and those chunks run again with gradient, so the cost of a step is k2 / k1 chunks.
 With k2 < k1 the first k1 - k2 rows of a chunk only carry the state and give no loss: no gradient could reach them.
+
+Every row is a forecast origin. In patches of p rows, every row that ends a patch is, and one of the others, drawn anew
+each time: forecasts begin within a patch too, and neighbours teach much the same.
 """
 
 from __future__ import annotations
@@ -28,13 +31,16 @@ State = tuple[Tensor, ...]
 class StreamObjective:
     """Contiguous lanes, state carried from chunk to chunk, every row a forecast origin."""
 
-    def __init__(self, panel: Panel, parts: Split, network: Forecaster, *, lanes: int, k1: int, k2: int) -> None:
+    def __init__(
+        self, panel: Panel, parts: Split, network: Forecaster, *, lanes: int, k1: int, k2: int, seed: int
+    ) -> None:
         dealt = deal(panel, parts.limit, lanes=lanes, rows=k1)
         self._lanes = Lanes(panel, dealt, rows=k1, horizon=network.architecture.horizon)
         self._k1, self._k2 = k1, k2
         self._reach = math.ceil(k2 / k1)
         self._position = 0
         self._entering: list[State] = []
+        self._generator = torch.Generator().manual_seed(seed)
 
     def next_loss(self, network: Forecaster) -> Loss:
         if self._position == self._lanes.chunks or not self._entering:
@@ -52,17 +58,37 @@ class StreamObjective:
         for batch in batches[:-1]:
             state = network.carry(batch.context, batch.observed, batch.past, state, batch.starts)
         now = batches[-1]
-        prediction, state = network.stream(now.context, now.observed, now.past, now.future, state, now.starts)
-        loss = network.loss(prediction, now.target, now.target_observed)
+        target, observed, origins = now.target, now.target_observed, self._origins(now, network.architecture.patch)
+        if origins is not None:
+            target, observed = (part.flatten(0, 1)[origins] for part in (target, observed))
+        prediction, state = network.stream(
+            now.context, now.observed, now.past, now.future, state, now.starts, origins=origins
+        )
+        loss = network.loss(prediction, target, observed)
         self._position += 1
         self._entering = [*self._entering, tuple(part.detach() for part in state)][-self._reach :]
         return Loss(loss, now)
 
+    def _origins(self, chunk: Batch, patch: int) -> Tensor | None:
+        """int64 (V,) places lane·T + row of a chunk, which ends with a whole patch; None for every row."""
+        if patch == 1:
+            return None
+        lanes, rows = chunk.context.shape[:2]
+        ends = torch.arange(rows - 1, -1, -patch)
+        others = ends - 1 - torch.randint(patch - 1, (lanes, len(ends)), generator=self._generator)
+        places = torch.cat([ends.expand(lanes, -1), others], 1)
+        return (places + rows * torch.arange(lanes)[:, None])[places >= 0].to(chunk.context.device)
+
     def state(self) -> dict[str, Any]:
-        return {"position": self._position, "entering": list(self._entering)}
+        return {
+            "position": self._position,
+            "entering": list(self._entering),
+            "generator": self._generator.get_state(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         self._position, self._entering = state["position"], list(state["entering"])
+        self._generator.set_state(state["generator"])
 
 
 def _divide(batch: Batch, rows: int) -> tuple[Batch, Batch]:

@@ -10,7 +10,7 @@ r    = decode(S)                         what is left to say, with its spread
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,11 @@ from lstmcast.net.encoding import Encoding
 from lstmcast.net.framing import LARGEST, Frame, normalised, plain, summarised, transformed
 from lstmcast.net.heads import LOSSES, Head, UnitHead, Units
 from lstmcast.net.normalise import NORMALISERS, Normaliser, StreamingNormaliser
+from lstmcast.net.phase import Phase
 from lstmcast.net.refusals import architecture_faults
 from lstmcast.net.relative import relative_loss
 from lstmcast.net.smoothing import ANCHORS, Summary, summarise
+from lstmcast.net.stack import Stack
 from lstmcast.net.transforms import TRANSFORMS, Transform
 
 __all__ = ["Forecaster", "Prediction", "architecture_faults"]
@@ -77,6 +79,7 @@ class Forecaster(nn.Module):
         self.embed = Embed(
             patch=a.patch, targets=a.targets, covariates=covariates, hidden=a.hidden, generator=generator
         )
+        self.phase = Phase(a.patch, width=self.embed.width)
         self.stack = encoder.build(a, generator=generator)
         self.width = self.head.width + (self.base.methods if self.base.methods > 1 else 0)
         outputs = a.patch * a.targets * self.width
@@ -191,7 +194,8 @@ class Forecaster(nn.Module):
     def initial_state(self, lanes: int) -> State:
         """The state of ``lanes`` series that have not begun. Stateful architectures only."""
         like = self.stack.initial_state(1)[0].new_zeros(self.architecture.targets)
-        return (*self._streaming().initial_state(lanes, like), *self.stack.initial_state(lanes))
+        running, waiting = self._streaming().initial_state(lanes, like), self.phase.initial_state(lanes, like)
+        return (*running, *waiting, *self.stack.initial_state(lanes))
 
     def stream(
         self,
@@ -210,53 +214,54 @@ class Forecaster(nn.Module):
         known ahead of the H rows after it. ``starts`` (B,) bool resets a lane before its first row. Every field of
         the prediction is as in ``forward`` with an axis T after B. Where the chunks are cut changes nothing.
 
-        Decoding costs ⌈H/p⌉ steps for each row. With ``origins`` int64 (V,), places lane·T + row, only those rows are
-        decoded, and the prediction is that of V windows.
+        Decoding costs ⌈H/p⌉ steps for each row, and one more where p > 1. With ``origins`` int64 (V,), places
+        lane·T + row, only those rows are decoded, and the prediction is that of V windows.
         """
         known = self._standardised(past)
-        embedded, location, scale, running, recurrent = self._arrived(context, observed, known, state, starts)
-        outputs, states = self.stack.trace(embedded, recurrent)
+        rows, location, scale, running, waiting, recurrent = self._arrived(context, observed, known, state, starts)
+        encoder = cast(Stack, self.stack)
+        start, waiting, after = self.phase.stream(encoder, self.embed, rows, waiting, recurrent, origins)
 
-        lanes, rows = context.shape[:2]
+        lead = context.shape[:2] if origins is None else (len(origins), 1)
         ahead = torch.cat([known[..., self.architecture.past :], self._standardised_ahead(future)], 1)
         ahead = ahead.unfold(1, self.architecture.horizon, 1)[:, 1:].transpose(2, 3)  # (B, T, H, Kf)
-        lead = (lanes, rows) if origins is None else (len(origins), 1)
 
         def taken(part: Tensor) -> Tensor:
             return part.flatten(0, 1) if origins is None else part.flatten(0, 1)[origins]
 
-        centre = embedded.new_zeros(lead[0] * lead[1], self.architecture.horizon, self.architecture.targets)
+        centre = rows.new_zeros(lead[0] * lead[1], self.architecture.horizon, self.architecture.targets)
         location, scale = (taken(part).unsqueeze(1) for part in (location, scale))
         head = self._head(location, scale)
-        raw = self._write(
-            taken(outputs), tuple(taken(part) for part in states), taken(embedded), taken(ahead), centre, head, None
-        )
+        raw = self._write(start.outputs, start.state, start.newest, taken(ahead), centre, head, None)
         one = centre.new_ones(1, 1, 1)
         fields = [torch.unflatten(part, 0, lead) for part in (raw, location, scale, centre)]
         raw, location, scale, centre = fields if origins is None else [part.squeeze(1) for part in fields]
         prediction = Prediction(
             raw, location, scale, centre, factor=one, offset=torch.zeros_like(one), anchor=one, ruler=one
         )
-        return prediction, (*running, *(part[:, -1] for part in states))
+        return prediction, (*running, *waiting, *after)
 
     def carry(self, context: Tensor, observed: Tensor, past: Tensor, state: State, starts: Tensor) -> State:
         """The state after a chunk, without forecasting from its rows. Arguments as in ``stream``."""
-        embedded, _, _, running, recurrent = self._arrived(context, observed, self._standardised(past), state, starts)
-        return (*running, *self.stack(embedded, recurrent)[1])
+        known = self._standardised(past)
+        rows, _, _, running, waiting, recurrent = self._arrived(context, observed, known, state, starts)
+        waiting, after = self.phase.carry(cast(Stack, self.stack), self.embed, rows, waiting, recurrent)
+        return (*running, *waiting, *after)
 
     def _arrived(
         self, context: Tensor, observed: Tensor, known: Tensor, state: State, starts: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, State, State]:
-        """A chunk embedded (B, T, C), its locations and scales (B, T, D), the normaliser's state after it and the
-        recurrent state before it."""
+    ) -> tuple[Tensor, Tensor, Tensor, State, State, State]:
+        """The rows of a chunk (B, T, F) in normalised units, their locations and scales (B, T, D), the normaliser's
+        state after them, and the rows waiting and the recurrent state before them."""
         normaliser = self._streaming()
         fresh = self.initial_state(len(context))
         state = tuple(torch.where(starts[:, None], new, old) for new, old in zip(fresh, state, strict=True))
-        recurrent = len(self.stack.state_widths)
+        recurrent = len(state) - len(self.stack.state_widths)
+        waiting = recurrent - self.phase.parts
         y, observed = transformed(self.transform, context, observed)
-        location, scale, running = normaliser.stream(y, observed, state[:-recurrent])
-        z = normalised(y, observed, location, scale)
-        return self.embed(z, observed, known), location, scale, running, state[-recurrent:]
+        location, scale, running = normaliser.stream(y, observed, state[:waiting])
+        rows = self.embed.rows(normalised(y, observed, location, scale), observed, known)
+        return rows, location, scale, running, state[waiting:recurrent], state[recurrent:]
 
     def _write(
         self,

@@ -194,8 +194,6 @@ def _stateful(a: Architecture) -> list[str]:
         )
     if a.checkpointing:
         faults.append("a stateful network forecasts from every row and needs all its states; leave out checkpointing")
-    if a.patch != 1:
-        faults.append(f"a stateful network reads row by row, not in patches of {a.patch}; use patch 1")
     if a.highway:
         faults.append("a stateful network keeps no window that a highway could start from; switch the highway off")
     if a.base != "none":
