@@ -58,6 +58,7 @@ NET = (
     "stack tree",
     "encoder",
     "embed encoding framing",
+    "phase",
     "decoder",
     "refusals",
     "forecaster",
