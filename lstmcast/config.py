@@ -154,7 +154,9 @@ class NetworkSettings(Frozen):
     blend: float | None = Field(None, ge=0, le=1, description="share of Theta and Holt in the forecast")
     decoder: FamilyName = Field("parallel", description="how the horizon is written; `lstmcast list decoders`")
     loss: FamilyName = Field("quantile", description="what is minimised; `lstmcast list losses`")
-    encoder: Literal["stack", "tree"] = Field("stack", description="recurrent layers, or a binary tree over the window")
+    encoder: Literal["stack", "tree", "none"] = Field(
+        "stack", description="recurrent layers, a binary tree over the window, or no encoder at all"
+    )
     memory: int | None = Field(None, ge=1, le=8192, description="width of the cell `projected` (default 2·hidden)")
     heads: int | None = Field(None, ge=1, description="heads of the cell `slstm` (default 4 where they divide hidden)")
     form: Literal["product", "additive"] = Field("product", description="form of the cell `multiplicative`")
@@ -203,6 +205,11 @@ class TrainingSettings(Frozen):
     members: int | None = Field(None, ge=1, le=20, description="networks whose forecasts are averaged")
     refit: bool = Field(True, description="train the final networks on the held-out rows too")
     shrink: bool | None = Field(None, description="draw the forecast towards the last value as held-out windows advise")
+    ablation: bool | None = Field(
+        None,
+        description="train the first network once without its recurrent encoder too, to tell what the encoder is worth "
+        "(default: unless the budget is fast or has no time left)",
+    )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="seed of every random choice")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
     threads: int | None = Field(None, ge=1, description="CPU threads (default 1)")

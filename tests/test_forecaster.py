@@ -33,7 +33,10 @@ FAMILIES = {
     "decoder": DECODERS,
     "loss": LOSSES,
 }
-EVERY_MEMBER = [(field, name) for field, family in FAMILIES.items() for name in family]
+EVERY_MEMBER = [
+    *((field, name) for field, family in FAMILIES.items() for name in family),
+    *(("encoder", name) for name in ("tree", "none")),
+]
 every_member = pytest.mark.parametrize(("field", "name"), EVERY_MEMBER)
 
 
@@ -224,6 +227,9 @@ def test_a_switched_off_ingredient_is_truly_absent():
     assert count(past=1) - count() == 8
     assert count(future=1) - count() == 8 + (8 + 8)  # one column of the embedding, and the query's own layer
     assert count(loss="mae") - count() == -2 * (8 + 1)
+    decoder = H * 8 + (8 + 1) * len(LEVELS)  # a query for each step, and what is written from it
+    assert count(encoder="none") == decoder
+    assert count(encoder="none", highway=True) == decoder + T * H + H
 
 
 def test_an_untrained_highway_is_silent():
@@ -232,6 +238,15 @@ def test_an_untrained_highway_is_silent():
     without.load_state_dict({k: v for k, v in forecaster.state_dict().items() if not k.startswith("highway")})
     arguments = inputs(without)
     torch.testing.assert_close(quantiles_of(forecaster, *arguments), quantiles_of(without, *arguments))
+
+
+def test_without_an_encoder_nothing_but_base_highway_and_level_hears_the_context():
+    forecaster = forecaster_of(encoder="none", normaliser="last")
+    context, observed, past, future = inputs(forecaster)
+    raw = forecaster(context, observed, past, future).raw
+    assert torch.equal(raw, forecaster(5 - 2 * context, observed, past, future).raw)
+    with pytest.raises(UsageError, match="without an encoder carries no state"):
+        forecaster.stack.trace(context, ())
 
 
 @pytest.mark.parametrize("decoder", list(DECODERS))
@@ -583,6 +598,9 @@ def test_an_echo_from_beyond_the_context_is_learned_by_a_carried_state_and_not_b
         ({**STATEFUL, "highway": True}, "no window that a highway could start from"),
         ({**STATEFUL, "base": "seasonal", "seasons": (4,)}, "no window that base 'seasonal' could be taken from"),
         ({"stateful": True}, "normaliser 'last' measures a window"),
+        ({"encoder": "none", "layers": 2}, "encoder 'none' is no encoder and has no layers"),
+        ({"encoder": "none", "decoder": "seq2seq"}, "decoder 'seq2seq' goes on from an encoder"),
+        ({**STATEFUL, "encoder": "none"}, "carries the state of its encoder, and there is none"),
         ({"loss": "mse", "transform": "log"}, "forecasts a mean, and the mean of log values"),
     ],
 )

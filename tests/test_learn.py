@@ -27,7 +27,9 @@ from lstmcast.fit.objective import Pools
 from lstmcast.fit.plan import make
 from lstmcast.forecast import backtest
 from lstmcast.forecast.backtest import scales
+from lstmcast.forecast.classical import best_classical
 from lstmcast.forecast.shrink import last_values, trust_in
+from lstmcast.forecast.verdict import Encoder
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Progress, Report, silent
 
@@ -172,6 +174,46 @@ def test_learning_tries_judges_and_then_trains_on_all_rows(make_panel: MakePanel
     assert learned.held.shape[:3] == learned.actual.shape
     once = learn(panel, settings(max_steps=3, members=1, refit=False), on_progress=silent)
     assert {row[0] for row in once.history} == {"trial"}
+
+
+def test_the_first_network_is_tried_without_its_encoder_where_there_is_time(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel = yearly(make_panel)
+    learned = learn(panel, settings(max_steps=3, members=2), ablates=True, on_progress=silent)
+    assert learned.encoder is not None
+    trial = [row for row in learned.history if row[:2] == ("trial", 0)]
+    assert learned.encoder.whole == trial[-1][-1]
+    bare = learn(panel, settings({"encoder": "none"}, max_steps=3, members=1), on_progress=silent)
+    assert learned.encoder.bare == bare.history[0][-1]
+    assert learn(panel, settings({"encoder": "none"}, max_steps=3), ablates=True, on_progress=silent).encoder is None
+    monkeypatch.setattr(budget, "SECONDS", {"auto": 1e-9})
+    assert learn(panel, settings(members=1), ablates=True, on_progress=silent).encoder is None
+
+
+def test_what_the_encoder_is_worth_is_told_in_a_sentence() -> None:
+    assert "trained without its recurrent encoder: 0.440 (10.0% worse)" in Encoder(0.4, 0.44).sentence()
+    assert "(5.0% BETTER)" in Encoder(0.4, 0.38).sentence()
+
+
+def test_the_best_classical_method_is_found_and_compared_on_the_same_windows(make_panel: MakePanel) -> None:
+    time = np.arange(60.0)
+    panel = make_panel([3 * time + 5, 2 * time + 100])
+    cutoffs = np.array([50, 54, 110, 114])
+    actual = backtest.actuals(panel, cutoffs, horizon=4)
+    unit, _ = scales(panel, panel.ends, season=1)
+    rival = best_classical(panel, cutoffs, actual + 0.3 * unit[[0, 0, 1, 1]][:, None], actual, unit=unit, season=1)
+    assert rival is not None
+    assert rival.name == "the drift"
+    assert rival.mase < 1e-4
+    noisy = make_panel([line + np.random.default_rng(5).normal(size=60) for line in (3 * time + 5, 2 * time + 100)])
+    actual, (unit, _) = backtest.actuals(noisy, cutoffs, horizon=4), scales(noisy, noisy.ends, season=1)
+    rival = best_classical(noisy, cutoffs, actual + 0.1 * unit[[0, 0, 1, 1]][:, None], actual, unit=unit, season=1)
+    assert rival is not None
+    assert rival.name in {"the drift", "damped Holt"}
+    assert rival.model == pytest.approx(0.1)
+    assert (rival.windows, rival.tried) == (4, 5)
+    assert rival.skill == pytest.approx(1 - 0.1 / rival.mase)
 
 
 def test_resuming_where_nothing_was_begun_is_refused(make_panel: MakePanel, tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ def test_the_verdict_of_training_is_the_skill_on_held_out_windows(trained: Path,
     verdict = manifest["summary"]["verdict"]
     mase = verdict["metrics"]["mase"]
     assert verdict["skill"] == pytest.approx(1 - mase["y_hat"] / mase["seasonal-naive"])
+    assert verdict["best_classical"]["tried"] == 5
+    assert set(verdict["encoder"]) == {"mase", "mase_without"}
 
 
 def test_anything_longer_than_the_trained_horizon_is_refused(trained: Path, capsys: Capture) -> None:

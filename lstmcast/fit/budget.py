@@ -26,20 +26,24 @@ _FILE = "budget.json"
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The share of the ``steps``, and how many members are ``tried`` and trained in the end."""
+    """The share of the ``steps``, how many members are ``tried`` and trained in the end, and whether there is ``spare``
+    time for one network more."""
 
     steps: float
     tried: int
     members: int
+    spare: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """Both stages, as large as time allows, and the seconds that one step of the first member takes."""
+    """Both stages, as large as time allows, the seconds that one step of the first member takes, and whether one
+    network more would still end on time."""
 
     trial: Plan
     final: Plan
     step_seconds: float
+    spare: bool
 
     def seconds(self, plan: Plan) -> float:
         """What ``plan`` will take on one core, roughly."""
@@ -78,7 +82,7 @@ def fit_into(
         on_progress(
             Notice(f"a step takes {each:.2g} s here: {told}, to end within {seconds:g} s (--budget best allows more)")
         )
-    return Allotment(trial.first(share.tried).shortened(share.steps, least=_LEAST), final, each)
+    return Allotment(trial.first(share.tried).shortened(share.steps, least=_LEAST), final, each, share.spare)
 
 
 def _steps(plan: Plan) -> int:
@@ -88,7 +92,7 @@ def _steps(plan: Plan) -> int:
 def _share(trial: Plan, final: Plan, each: float, seconds: float, processes: int) -> Share:
     """What fits into ``seconds``: members of the trial go first, then final ones, then steps."""
     if trial.steps_given:
-        return Share(1.0, len(trial.members), len(final.members))
+        return Share(1.0, len(trial.members), len(final.members), spare=True)
 
     def expected(tried: int, members: int) -> float:
         rounds = math.ceil(members / processes) + (0 if trial is final else math.ceil(tried / processes))
@@ -100,7 +104,9 @@ def _share(trial: Plan, final: Plan, each: float, seconds: float, processes: int
     while members > 1 and expected(tried, members) > seconds:
         members -= 1
     tried = members if trial is final else tried
-    return Share(min(1.0, seconds / max(expected(tried, members), 1e-9)), tried, members)
+    total = expected(tried, members)
+    spare = total + each * final.steps <= seconds
+    return Share(min(1.0, seconds / max(total, 1e-9)), tried, members, spare)
 
 
 def _probe(panel: Panel, plan: Plan, pools: Pools, on_progress: OnProgress) -> float:
@@ -124,7 +130,7 @@ def _probe(panel: Panel, plan: Plan, pools: Pools, on_progress: OnProgress) -> f
 def _remembered(path: Path) -> tuple[Share, float]:
     try:
         note = json.loads(path.read_bytes())
-        share = Share(float(note["steps"]), int(note["tried"]), int(note["members"]))
+        share = Share(float(note["steps"]), int(note["tried"]), int(note["members"]), bool(note["spare"]))
         return share, float(note["step_seconds"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ModelError(f"{path} cannot be read: {error}", remedy="train without --resume") from error

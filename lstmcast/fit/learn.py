@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
 from lstmcast.errors import ModelError
-from lstmcast.fit import budget, checkpoint, device, ensemble
+from lstmcast.fit import ablation, budget, checkpoint, device, ensemble
 from lstmcast.fit.loop import Fitted
 from lstmcast.fit.objective import Pools
 from lstmcast.fit.plan import Plan, make
@@ -23,6 +23,7 @@ from lstmcast.forecast.backtest import actuals, scales
 from lstmcast.forecast.conformal import width_factors
 from lstmcast.forecast.predict import quantiles_at
 from lstmcast.forecast.shrink import trust_in
+from lstmcast.forecast.verdict import Encoder
 from lstmcast.net.ensemble import Ensemble
 from lstmcast.outcome import Notice, OnProgress
 from lstmcast.process import cores
@@ -37,7 +38,8 @@ class Learned:
     """``network`` is to be used. ``plan`` held out the windows at ``plan.split.validation``: ``held`` (V, H, D, Q) is
     what the trial forecast there and ``actual`` (V, H, D) what came true; ``factors`` (P, H) widen intervals.
 
-    ``history`` holds rows of ``HISTORY_COLUMNS``; ``steps`` were taken in all.
+    ``encoder`` is what the recurrent encoder is worth there, None where that was not looked into. ``history`` holds
+    rows of ``HISTORY_COLUMNS``; ``steps`` were taken in all.
     """
 
     network: Ensemble
@@ -45,6 +47,7 @@ class Learned:
     held: Floats
     actual: Floats
     factors: Floats
+    encoder: Encoder | None
     history: tuple[tuple[str, int, int, float, float, float], ...]
     steps: int
 
@@ -57,9 +60,12 @@ def learn(
     checkpoints: Path | None = None,
     resume: bool = False,
     identity: str = "",
+    ablates: bool = False,
     on_progress: OnProgress,
 ) -> Learned:
     """Train by ``settings``, or by a ``plan`` already made from them with rows held out.
+
+    With ``ablates`` the first network is tried without its encoder too, where the budget has time for it.
 
     Raises what ``fit.plan.make`` and ``fit.loop.fit`` raise, ``ModelError`` when there is nothing to resume.
     """
@@ -89,6 +95,8 @@ def learn(
         return ensemble.train(stage, side_by_side=side_by_side, on_progress=on_progress)
 
     tried = run("trial", trial, pools)
+    bare = ablation.without_encoder(trial) if ablates and allotted.spare else None
+    encoder = ablation.compared(tried[0], run("ablation", bare, pools)[0]) if bare is not None else None
     network = Ensemble([fitted.forecaster for fitted in tried])
     held, actual = _held_out(network, panel, plan, threads=processes)
     trust = _trust(panel, plan, held, actual, on_progress)
@@ -104,6 +112,7 @@ def learn(
         plan=plan,
         held=held,
         actual=actual,
+        encoder=encoder,
         factors=width_factors(held, actual, plan.architecture.quantiles, origins=plan.origins),
         history=tuple((name, k, *row) for name, fits in stages for k, one in enumerate(fits) for row in one.history),
         steps=sum(fitted.steps for _, fits in stages for fitted in fits),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,26 @@ from numpy.typing import NDArray
 from lstmcast.data.panel import Panel
 from lstmcast.forecast import metrics
 from lstmcast.forecast.backtest import scales, target_names
+from lstmcast.forecast.classical import Rival
 
 AGAINST = "seasonal-naive"
 _IN_UNITS = r"mae$|rmse$|bias$|winkler|quantile_loss"
+
+
+class Encoder(NamedTuple):
+    """Scaled error of the first network on held-out windows, and of the same one trained without its encoder."""
+
+    whole: float
+    bare: float
+
+    def sentence(self) -> str:
+        """What the recurrent encoder is worth, in one line."""
+        change = self.bare / self.whole - 1
+        word = "worse" if change >= 0 else "BETTER"
+        return (
+            f"the first network alone: MASE {self.whole:.3f}; trained without its recurrent encoder: {self.bare:.3f} "
+            f"({abs(change):.1%} {word})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +40,16 @@ class Verdict:
     """``overall`` index metric, one column per forecaster; ``tidy`` the same per series and cutoff.
 
     ``skill`` = 1 − MASE / MASE of seasonal naive, NaN where there was nothing to compare. ``windows`` were judged.
+    ``rival`` is the best classical method on the same windows, ``encoder`` what the recurrence is worth; None where
+    that was not looked into.
     """
 
     overall: pd.DataFrame
     tidy: pd.DataFrame
     skill: float
     windows: int
+    rival: Rival | None = None
+    encoder: Encoder | None = None
 
     def sentence(self) -> str:
         """The verdict in one line."""
@@ -38,7 +60,14 @@ class Verdict:
             return f"no verdict on {held}: the values there, or a season before, never change"
         word = "better" if self.skill >= 0 else "WORSE"
         mase = float(self.overall[metrics.MODEL]["mase"])
-        return f"MASE {mase:.3f} on {held}: {abs(self.skill):.1%} {word} than seasonal naive"
+        told = f"MASE {mase:.3f} on {held}: {abs(self.skill):.1%} {word} than seasonal naive"
+        if self.rival is None:
+            return told
+        best = f"{self.rival.name} (the best of {self.rival.tried} classical methods)"
+        if self.rival.skill < -1:
+            return f"{told}, {self.rival.model / self.rival.mase:.3g} TIMES the error of {best}"
+        word = "better" if self.rival.skill >= 0 else "WORSE"
+        return f"{told}, {abs(self.rival.skill):.1%} {word} than {best}"
 
     def coverage(self) -> dict[str, float]:
         """Share of actuals inside each interval, by metric name (``coverage-80``)."""
@@ -49,7 +78,12 @@ class Verdict:
         """Plain JSON values of the overall table."""
         values = self.overall.astype(object).where(self.overall.notna(), None)
         skill = self.skill if np.isfinite(self.skill) else None
-        return {"windows": self.windows, "skill": skill, "metrics": values.to_dict(orient="index")}
+        told: dict[str, object] = {"windows": self.windows, "skill": skill, "metrics": values.to_dict(orient="index")}
+        if self.rival is not None:
+            told["best_classical"] = asdict(self.rival) | {"skill": self.rival.skill}
+        if self.encoder is not None:
+            told["encoder"] = {"mase": self.encoder.whole, "mase_without": self.encoder.bare}
+        return told
 
 
 def judge(

@@ -6,13 +6,16 @@ from typing import Any
 
 import torch
 
+from lstmcast.net.absent import Absent
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.stack import Regularisation, Stack
 from lstmcast.net.tree import WindowTree
 
 
-def build(a: Architecture, *, generator: torch.Generator) -> Stack | WindowTree:
+def build(a: Architecture, *, generator: torch.Generator) -> Stack | WindowTree | Absent:
     """The encoder of ``a``, C inputs wide. Its weights are drawn from ``generator``."""
+    if a.encoder == "none":
+        return Absent(hidden=a.hidden)
     if a.encoder == "tree":
         return WindowTree(inputs=a.hidden, hidden=a.hidden, generator=generator)
     return Stack(

@@ -76,10 +76,13 @@ class Forecaster(nn.Module):
         self.base: Base = BASES.load(a.base)(horizon=a.horizon, seasons=a.seasons)
         self.head: Head = LOSSES.load(a.loss)(a.quantiles)
         covariates = a.past + a.future
-        self.embed = Embed(
-            patch=a.patch, targets=a.targets, covariates=covariates, hidden=a.hidden, generator=generator
+        reads = a.encoder != "none"
+        self.embed = (
+            Embed(patch=a.patch, targets=a.targets, covariates=covariates, hidden=a.hidden, generator=generator)
+            if reads
+            else None
         )
-        self.phase = Phase(a.patch, width=self.embed.width)
+        self.phase = Phase(a.patch, width=2 * a.targets + covariates)
         self.stack = encoder.build(a, generator=generator)
         self.width = self.head.width + (self.base.methods if self.base.methods > 1 else 0)
         outputs = a.patch * a.targets * self.width
@@ -134,7 +137,7 @@ class Forecaster(nn.Module):
         a = self.architecture
         frame = self._framed(context, observed, summary, spread)
         z = frame.z
-        embedded = self.embed(z, frame.observed, self._standardised(past[:, -a.context :]))
+        embedded = self._embedded(z, frame.observed, self._standardised(past[:, -a.context :]))
         outputs, state = self.stack(embedded, self.stack.initial_state(len(z)))
         candidates = self.base.forecast(z, frame.observed, frame.classical)
         centre = candidates.mean(-1)
@@ -219,8 +222,8 @@ class Forecaster(nn.Module):
         """
         known = self._standardised(past)
         rows, location, scale, running, waiting, recurrent = self._arrived(context, observed, known, state, starts)
-        encoder = cast(Stack, self.stack)
-        start, waiting, after = self.phase.stream(encoder, self.embed, rows, waiting, recurrent, origins)
+        encoder, embed = cast(Stack, self.stack), cast(Embed, self.embed)
+        start, waiting, after = self.phase.stream(encoder, embed, rows, waiting, recurrent, origins)
 
         lead = context.shape[:2] if origins is None else (len(origins), 1)
         ahead = torch.cat([known[..., self.architecture.past :], self._standardised_ahead(future)], 1)
@@ -245,7 +248,7 @@ class Forecaster(nn.Module):
         """The state after a chunk, without forecasting from its rows. Arguments as in ``stream``."""
         known = self._standardised(past)
         rows, _, _, running, waiting, recurrent = self._arrived(context, observed, known, state, starts)
-        waiting, after = self.phase.carry(cast(Stack, self.stack), self.embed, rows, waiting, recurrent)
+        waiting, after = self.phase.carry(cast(Stack, self.stack), cast(Embed, self.embed), rows, waiting, recurrent)
         return (*running, *waiting, *after)
 
     def _arrived(
@@ -260,7 +263,7 @@ class Forecaster(nn.Module):
         waiting = recurrent - self.phase.parts
         y, observed = transformed(self.transform, context, observed)
         location, scale, running = normaliser.stream(y, observed, state[:waiting])
-        rows = self.embed.rows(normalised(y, observed, location, scale), observed, known)
+        rows = cast(Embed, self.embed).rows(normalised(y, observed, location, scale), observed, known)
         return rows, location, scale, running, state[waiting:recurrent], state[recurrent:]
 
     def _write(
@@ -284,12 +287,18 @@ class Forecaster(nn.Module):
             rows = slice(j * a.patch, (j + 1) * a.patch)
             written = torch.unflatten(raw, -1, (a.patch, a.targets, self.width))
             median = head.quantiles(written, centre[:, rows])[..., self.head.median]
-            embedded: Tensor = self.embed(median.clamp(-LARGEST, LARGEST), observed, unknown[:, rows])[:, 0]
-            return embedded
+            return self._embedded(median.clamp(-LARGEST, LARGEST), observed, unknown[:, rows])[:, 0]
 
         folded = ahead.reshape(len(ahead), ahead.shape[1] // a.patch, a.patch * a.future)
         raw: Tensor = self.decoder(Encoding(outputs, state, self.stack.step, newest, folded, facts, feedback))
         return raw.reshape(len(raw), a.horizon + spare, a.targets, self.width)[:, : a.horizon]
+
+    def _embedded(self, z: Tensor, observed: Tensor, covariates: Tensor) -> Tensor:
+        """What the encoder reads (B, P, C); a single step of nothing where there is no encoder."""
+        if self.embed is None:
+            return z.new_zeros(len(z), 1, self.architecture.hidden)
+        embedded: Tensor = self.embed(z, observed, covariates)
+        return embedded
 
     def _head(self, location: Tensor, scale: Tensor) -> Head:
         """The head, told what its values stand for where it asks."""

@@ -16,7 +16,7 @@ def architecture_faults(architecture: Architecture) -> list[str]:
     """Every reason why ``architecture`` cannot be built, one sentence each; empty if it can."""
     return [*_names(architecture), *_sizes(architecture), *_seasons(architecture), *_loss(architecture),
             *_statistics(architecture), *_directions(architecture), *_cell(architecture), *_layers(architecture),
-            *_tree(architecture), *_stateful(architecture)]  # fmt: skip
+            *_encoder(architecture), *_stateful(architecture)]  # fmt: skip
 
 
 def _names(a: Architecture) -> list[str]:
@@ -156,13 +156,14 @@ def _layers(a: Architecture) -> list[str]:
     return faults
 
 
-def _tree(a: Architecture) -> list[str]:
-    if a.encoder not in {"stack", "tree"}:
-        return [f"there is no encoder called {a.encoder!r}; choose one of: stack, tree"]
+def _encoder(a: Architecture) -> list[str]:
+    known = {"tree": "one layer with a cell of its own", "none": "no encoder"}
+    if a.encoder not in {"stack", *known}:
+        return [f"there is no encoder called {a.encoder!r}; choose one of: stack, tree, none"]
     if a.encoder == "stack":
         return []
     faults = [
-        f"encoder 'tree' is one layer with a cell of its own and has no {name}; leave it out or use encoder 'stack'"
+        f"encoder {a.encoder!r} is {known[a.encoder]} and has no {name}; leave it out or use encoder 'stack'"
         for name, given in (
             ("choice of cell", a.cell != "lstm"),
             ("layers", a.layers > 1),
@@ -175,7 +176,11 @@ def _tree(a: Architecture) -> list[str]:
         )
         if given
     ]
-    if a.stateful:
+    if a.encoder == "none" and a.decoder not in {"parallel", "direct"}:
+        faults.append(f"decoder {a.decoder!r} goes on from an encoder, and there is none; use decoder 'parallel'")
+    if a.stateful and a.encoder == "none":
+        faults.append("a stateful network carries the state of its encoder, and there is none; use encoder 'stack'")
+    elif a.stateful:
         faults.append(
             "a stateful network cannot be a tree: its nodes are joined once the newest row is there; "
             "use encoder 'stack'"

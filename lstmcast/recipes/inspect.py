@@ -103,7 +103,7 @@ def _looked_into(
     figures: list[Figure] = []
     for number, readings in enumerate(observe(network, batch), start=1):
         if not readings:
-            on_progress(Notice(f"member {number} is a tree: it has no gates along time to show"))
+            on_progress(Notice(f"member {number} is no stack of cells: it has no gates along time to show"))
         patch = network.architectures[number - 1].patch
         figures += statistics(readings, member=number, patch=patch)
         figures += memory(readings, member=number, patch=patch, seed=seed)

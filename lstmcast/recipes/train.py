@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from lstmcast.errors import ModelError
 from lstmcast.fit import device
 from lstmcast.fit.learn import HISTORY_COLUMNS, Learned, learn
 from lstmcast.fit.plan import Plan, make
-from lstmcast.forecast.backtest import backtest_frame
+from lstmcast.forecast.backtest import backtest_frame, scales
+from lstmcast.forecast.classical import best_classical
 from lstmcast.forecast.conformal import cross_corrected
 from lstmcast.forecast.memory import Memory
 from lstmcast.forecast.paths import dependence
@@ -69,6 +71,7 @@ def train(
         checkpoints=model / CHECKPOINTS,
         resume=resume,
         identity=_identity(reading, plan),
+        ablates=_ablates(settings),
         on_progress=on_progress,
     )
     verdict = _verdict(learned, panel)
@@ -109,7 +112,17 @@ def _verdict(learned: Learned, panel: Panel) -> Verdict:
         season=plan.season,
         baselines=(AGAINST,),
     )
-    return judge(frame, panel, limit=plan.split.limit, season=plan.season, baselines=(AGAINST,))
+    verdict = judge(frame, panel, limit=plan.split.limit, season=plan.season, baselines=(AGAINST,))
+    unit, _ = scales(panel, plan.split.limit, season=plan.season)
+    median = learned.held[..., trained.index(0.5)]
+    rival = best_classical(panel, plan.split.validation, median, learned.actual, unit=unit, season=plan.season)
+    return replace(verdict, rival=rival, encoder=learned.encoder)
+
+
+def _ablates(settings: Settings) -> bool:
+    """Whether the encoder is left out once to see what it is worth: unless asked not to, or there is no time for it."""
+    wanted = settings.training.ablation
+    return settings.training.budget != "fast" if wanted is None else wanted
 
 
 def _identity(reading: Reading, plan: Plan) -> str:
@@ -198,6 +211,8 @@ def _lines(verdict: Verdict, model: Path, sources: list[str], *, min_skill: floa
         f"{name.removeprefix('coverage-')} % interval held {share:.1%}" for name, share in verdict.coverage().items()
     ]
     told = [f"verdict: {verdict.sentence()}" + (f"; {', '.join(covered)}" if covered else "")]
+    if verdict.encoder is not None:
+        told.append(verdict.encoder.sentence())
     if np.isfinite(verdict.skill) and verdict.skill < 0:
         told.append("seasonal naive is the better forecast here: try more history, or another --context or --cell")
     if min_skill is not None:

@@ -85,12 +85,19 @@ def anatomy(network: Forecaster) -> tuple[Part, ...]:
     """The parts of ``network`` that hold weights, from the input to the output."""
     shape = network.architecture
     patches = -(-shape.context // shape.patch)
-    parts = [_plain("embed", "linear", network.embed, steps=patches)]
-    parts += _layers(network.stack, patches) if isinstance(network.stack, Stack) else [_tree(network.stack, patches)]
-    parts += _writing(network, sum(part.multiply_adds for part in parts[1:]))
+    reading = _reading(network, patches)
+    embed = [] if network.embed is None else [_plain("embed", "linear", network.embed, steps=patches)]
+    parts = [*embed, *reading, *_writing(network, sum(part.multiply_adds for part in reading))]
     if network.highway is not None:
         parts.append(_plain("highway", "linear", network.highway, steps=shape.targets))
     return tuple(parts)
+
+
+def _reading(network: Forecaster, patches: int) -> list[Part]:
+    """The encoder's parts; none where there is no encoder."""
+    if isinstance(network.stack, Stack):
+        return _layers(network.stack, patches)
+    return [_tree(network.stack, patches)] if isinstance(network.stack, WindowTree) else []
 
 
 def _layers(stack: Stack, patches: int) -> list[Part]:
