@@ -55,7 +55,7 @@ NET = (
     "cells rules transforms bases heads",
     "loop normalise relative",
     "scan",
-    "stack tree",
+    "stack tree absent",
     "encoder",
     "embed encoding framing",
     "phase",
