@@ -299,7 +299,8 @@ def _architecture(values: Mapping[str, Any]) -> Architecture:
 
 
 def _calibration(path: Path, shape: Architecture) -> dict[str, Any]:
-    """Coverage, a width factor for every interval and step (P, H), and dependence (H,): all there and finite."""
+    """Coverage, a width factor for every interval and step (P, H), dependence (H,) and, if series are part of each
+    other, the errors of each: all there and finite."""
     calibration: dict[str, Any] = json.loads((path / CALIBRATION).read_bytes())
     if not isinstance(calibration["coverage"], Mapping):
         raise TypeError(f"{CALIBRATION} tells no coverage")
@@ -311,6 +312,11 @@ def _calibration(path: Path, shape: Architecture) -> dict[str, Any]:
             raise ValueError(f"{name} in {CALIBRATION} are of shape {values.shape}, not {wanted}")
         if not np.isfinite(values).all():
             raise ValueError(f"{CALIBRATION} holds {name} that are not finite")
+    if "errors" in calibration:
+        told = calibration["errors"]
+        rows = np.asarray([told["pooled"], *told["series"].values()], dtype=np.float64)
+        if rows.shape[1:] != (shape.targets,) or not (np.isfinite(rows).all() and rows.min() >= 0):
+            raise ValueError(f"the errors in {CALIBRATION} are no mean squares")
     return calibration
 
 

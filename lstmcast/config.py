@@ -111,6 +111,9 @@ class ReaderSettings(Frozen):
     holidays: str | None = Field(
         None, description="country (DE) or part of one (DE-BY) whose public holidays are covariates"
     )
+    parent: tuple[str, ...] = Field(
+        (), description="column(s) that name what a series is part of: its parent, then the parent of that, and so on"
+    )
     query: str | None = Field(None, description="SQL that gives the rows, where the data are a database")
     query_param: Mapping[str, Annotated[str, BeforeValidator(str)]] = Field(
         {}, description="values of the :names in the query"
@@ -173,6 +176,11 @@ class NetworkSettings(Frozen):
     minimum: float | None = Field(None, description="forecasts and intervals never go below")
     maximum: float | None = Field(None, description="forecasts and intervals never go above")
     integer: bool = Field(False, description="forecasts and intervals are whole numbers")
+    coherent: Literal["mint", "bottom-up", "none"] | None = Field(
+        None,
+        description="how forecasts are made to add up along `parent`: by the accuracy of each series, from the leaves "
+        "alone, or not (default mint where the history adds up)",
+    )
 
     @model_validator(mode="after")
     def _bounds_in_order(self) -> NetworkSettings:

@@ -141,6 +141,13 @@ READER = Panel(
             "auto|hour|weekday|monthday|month",
         ),
         Flag("reader.holidays", "--holidays", "Public holidays of this place: DE, US, DE-BY.", "COUNTRY"),
+        Flag(
+            "reader.parent",
+            "--parent",
+            "Column that names what a series is part of; repeat it for the levels above.",
+            "COLUMN",
+            list[str],
+        ),
         Flag("reader.query", "--query", "SQL that gives the rows, if DATA is a database.", "SQL"),
         Flag(
             "reader.query_param",
@@ -179,6 +186,7 @@ NETWORK = Panel(
         Flag("network.minimum", "--min", "Forecasts and intervals never go below.", "VALUE"),
         Flag("network.maximum", "--max", "Forecasts and intervals never go above.", "VALUE"),
         Flag("network.integer", "--integer/--no-integer", "Forecasts and intervals are whole numbers.", kind=bool),
+        Flag("network.coherent", "--coherent", "How forecasts add up along --parent.", "mint|bottom-up|none"),
     ),
 )
 

@@ -68,7 +68,13 @@ def assign(frame: pd.DataFrame, found: Mapping[str, str], time: str | None, sett
     named_id = settings.id_col
     series = named_id if named_id or settings.wide else pick_id(frame, time, found, settings)
     refuse_clock_apart(frame, found, time, series, settings)
-    asked = {time, series, *settings.future, *(settings.past or ())}
+    if settings.parent and series is None:
+        raise refuse(
+            "no-id",
+            f"--parent {as_flag(settings.parent[0])} says what each series is part of, and no column names the series",
+            fix="name it with --id-col",
+        )
+    asked = {time, series, *settings.future, *(settings.past or ()), *settings.parent}
     numeric = [name for name in frame.columns if name not in asked and _numeric(frame, name, found, settings)]
     numeric = [name for name in numeric if not _is_row_index(frame, name, numeric)]
     if settings.wide:
@@ -95,6 +101,7 @@ def follow(frame: pd.DataFrame, schema: Schema) -> Roles:
         "--target": schema.targets,
         "--past": schema.past,
         "--future": schema.future,
+        "--parent": schema.parent,
     }
     for flag, names in wanted.items():
         for name in names:
@@ -129,6 +136,7 @@ def _check_named(frame: pd.DataFrame, settings: ReaderSettings) -> None:
         "--target": settings.target,
         "--past": settings.past or (),
         "--future": settings.future,
+        "--parent": settings.parent,
     }
     seen: dict[str, str] = {settings.time_col: "--time-col"} if settings.time_col else {}
     for flag, names in flags.items():
@@ -139,6 +147,11 @@ def _check_named(frame: pd.DataFrame, settings: ReaderSettings) -> None:
             seen[name] = flag
     if settings.wide and settings.id_col:
         raise UsageError("--wide makes each column a series, so there is no --id-col", remedy="leave one of them out")
+    if settings.wide and settings.parent:
+        raise UsageError(
+            "--wide makes each column a series, and --parent is a column beside their names",
+            remedy="write one row per series and time, with a column for the series and one for its parent",
+        )
 
 
 def _comes_again(frame: pd.DataFrame, name: str) -> bool:

@@ -16,7 +16,7 @@ def as_text(found: Mapping[str, str], time: str | None, settings: ReaderSettings
     """Columns to read as text, and those among which the id is, where ``NA`` is a name like any other."""
     names = {name for name in found if name.strip().lower() in (*IDS, *WEAK_IDS)}
     texts = {name for name, look in found.items() if look == "text"}
-    ids = (names | texts | {settings.id_col}) - {time, None} - set(settings.target)
+    ids = (names | texts | {settings.id_col, *settings.parent}) - {time, None} - set(settings.target)
     return {name for name in (time,) if name} | {n for n, look in found.items() if look == "time"}, {
         i for i in ids if i
     }
@@ -34,7 +34,7 @@ def repeating(names: Sequence[str], rows: Sequence[Sequence[str]], among: set[st
 
 def pick_id(frame: pd.DataFrame, time: str | None, found: Mapping[str, str], settings: ReaderSettings) -> str | None:
     """The column that names the series, or None. Raises ``RefusedError`` when several could."""
-    taken = {time, *settings.target, *(settings.past or ()), *settings.future}
+    taken = {time, *settings.target, *(settings.past or ()), *settings.future, *settings.parent}
     free = [name for name in frame.columns if name not in taken]
     for wanted in IDS:
         for name in free:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from lstmcast.config import ReaderSettings
 from lstmcast.data import columns, regrid, styles, survey
+from lstmcast.data.aggregates import with_sums
 from lstmcast.data.calendar import Frequency, Times, from_wall, infer
 from lstmcast.data.calendar_features import add_calendar
 from lstmcast.data.categories import categories_of, coded
@@ -23,6 +24,7 @@ from lstmcast.data.dialect import Dialect
 from lstmcast.data.findings import Finding, RefusedError, refuse
 from lstmcast.data.journey import Journey, StopError
 from lstmcast.data.ledger import compared, ledger
+from lstmcast.data.lineage import lineage, moved
 from lstmcast.data.numbers import to_floats
 from lstmcast.data.oddities import oddities
 from lstmcast.data.panel import Panel, build
@@ -146,6 +148,10 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Times, tupl
     journey.findings += found
     rows, group, frequency = _gathered(ordered, clock, journey)
     schema = journey.schema = journey.stored or _schema(roles, dialect, clock, frequency, journey)
+    if schema.parent:
+        parents = lineage(frame, schema.parent, ids=ids, codes=codes, lines=lines)
+        journey.findings += moved(parents, journey.stored) if journey.stored else []
+        schema = journey.schema = schema.model_copy(update={"parents": parents})
     journey.stop_on_errors()
     kept, merged, found = merge_doubled(
         rows,
@@ -158,6 +164,10 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Times, tupl
     journey.findings += found
     journey.stop_on_errors()
     group = np.where(group < 0, -1, merged[group])
+    if schema.parent:
+        kept, additive, found = with_sums(kept, schema)
+        journey.findings += found
+        schema = journey.schema = schema if journey.stored else schema.model_copy(update={"additive": additive})
     panel, place = _laid(_unpivoted(kept, roles) if schema.wide else kept, schema, journey)
     panel = add_calendar(panel, journey)
     width = len(roles.targets) if schema.wide else 1
@@ -386,6 +396,7 @@ def _schema(roles: Roles, dialect: Dialect, clock: Clock, frequency: Frequency, 
         stale_after=settings.stale_after,
         future_fill=settings.future_fill,
         categories=journey.categories,
+        parent=settings.parent,
     )
 
 

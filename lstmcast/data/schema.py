@@ -42,6 +42,8 @@ class Schema(Frozen):
     long file has one or more ``targets``; their order is the D axis.
     ``past`` and ``future`` name the covariates in the file, ``calendar`` and ``holidays`` what is ``derived`` from the
     time of a row; ``past + future + derived`` is the K axis of ``Panel.covariates``.
+    ``parent`` names the columns that say what a series is part of, ``parents`` the parent of each series that has one,
+    and ``additive`` whether every parent that has rows of its own was the sum of its children.
     """
 
     time_col: str | None = None
@@ -67,6 +69,9 @@ class Schema(Frozen):
     future_fill: Literal["none", "ffill"] = "none"
     categories: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     ledger: Ledger | None = None
+    parent: tuple[str, ...] = ()
+    parents: dict[str, str] = Field(default_factory=dict)
+    additive: bool = True
 
     @property
     def derived(self) -> tuple[str, ...]:
@@ -111,6 +116,7 @@ def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
         "future": schema.future,
         "calendar": schema.calendar,
         "holidays": schema.holidays,
+        "parent": schema.parent,
     }
     # these are left out: they belong to the source of the day and do not change how it is read
     today = {"encoding", "query", "query_param", "stale_after", "future_fill"}

@@ -48,7 +48,10 @@ def read_table(opened: list[Source], journey: Journey) -> Table:
     dialect, bodies, sample = _bodies(opened, journey)
     if stored:
         found, time = {}, stored.time_col
-        texts, ids = {name for name in (stored.time_col,) if name}, {name for name in (stored.id_col,) if name}
+        texts, ids = (
+            {name for name in (stored.time_col,) if name},
+            {name for name in (stored.id_col, *stored.parent) if name},
+        )
     else:
         found = columns.kinds(bodies[0].names, sample)
         time = time_column.pick_time(found, settings, stamped=time_column.stamped(bodies[0].names, sample))

@@ -22,6 +22,7 @@ from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast.backtest import actuals, scales
 from lstmcast.forecast.conformal import width_factors
 from lstmcast.forecast.predict import quantiles_at
+from lstmcast.forecast.reliability import Reliability
 from lstmcast.forecast.shrink import trust_in
 from lstmcast.forecast.verdict import Encoder
 from lstmcast.net.ensemble import Ensemble
@@ -50,6 +51,19 @@ class Learned:
     encoder: Encoder | None
     history: tuple[tuple[str, int, int, float, float, float], ...]
     steps: int
+
+    def reliability(self, panel: Panel) -> Reliability:
+        """What the trial's forecasts tell of the errors of each series of ``panel``, which it was learned from."""
+        plan = self.plan
+        return Reliability.measured(
+            panel,
+            plan.split.validation,
+            self.held[..., plan.architecture.quantiles.index(0.5)],
+            self.actual,
+            limit=plan.split.limit,
+            season=plan.season,
+            origins=plan.origins,
+        )
 
 
 def learn(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -142,7 +142,8 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
         Member(shape, training.model_copy(update={"seed": (training.seed + 1_000_003 * k) % 2**31}))
         for k, shape in enumerate(shapes)
     ]
-    network = settings.network.model_copy(update={key: getattr(architecture, key) for key in _DERIVED})
+    derived = {key: getattr(architecture, key) for key in _DERIVED} | {"coherent": _coherent(panel, settings, book)}
+    network = settings.network.model_copy(update=derived)
     resolved = settings.model_copy(update={"network": network, "training": training})
     return Plan(
         settings=resolved,
@@ -158,6 +159,20 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
         tried=len(members),
         steps_given=settings.training.max_steps is not None or settings.training.epochs is not None,
     )
+
+
+def _coherent(panel: Panel, settings: Settings, book: _Book) -> Literal["mint", "bottom-up", "none"] | None:
+    """How forecasts are made to add up; None where no series is part of another."""
+    wish, schema = settings.network.coherent, panel.schema
+    if not schema.parents:
+        if wish not in {None, "none"}:
+            raise UsageError(
+                f"--coherent {wish} makes forecasts add up, and nothing says which series is part of which",
+                remedy="name the column of parents with --parent",
+            )
+        return wish
+    why = "the history adds up" if schema.additive else "the history does not add up"
+    return book.settle("coherent", wish, "mint" if schema.additive else "none", why)
 
 
 def _windows(panel: Panel, horizon: int, season: int) -> int:

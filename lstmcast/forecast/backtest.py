@@ -13,6 +13,7 @@ from lstmcast.config import NetworkSettings
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Windows
 from lstmcast.forecast.baselines import BASELINES
+from lstmcast.forecast.coherent import Coherent
 from lstmcast.forecast.intervals import at_levels, bounded, level_pairs, significant
 from lstmcast.forecast.predict import Network, quantiles_at
 
@@ -32,19 +33,24 @@ def backtest_frame(
     settings: NetworkSettings,
     season: int,
     baselines: Sequence[str] = (),
+    coherent: Coherent | None = None,
 ) -> pd.DataFrame:
     """One row per cutoff (V), target (D) and step (H): actual, forecast with intervals, and each baseline's forecast.
 
     ``quantiles`` (V, H, D, Q) at the ``trained`` levels are the forecasts. Columns: unique_id, target, cutoff and ds
     (clock units), step from 1, y (NaN where not observed), y_hat, its intervals, then the baselines by name. The cutoff
-    is the time of the last row the forecast could see.
+    is the time of the last row the forecast could see. With ``coherent`` forecasts, of which ``quantiles`` are those,
+    parents are the exact sums of what is written of their leaves.
     """
     y = actuals(panel, cutoffs, horizon=quantiles.shape[1])
     columns = {"y": y, **interval_columns(bounded(quantiles, settings), trained, settings)}
     for name in baselines:
         columns[name] = baseline_forecasts(name, panel, cutoffs, horizon=y.shape[1], season=season)
     level = panel.shift[panel.series[panel.segment_of(cutoffs - 1)]][:, None]
-    return _long(panel, cutoffs, {name: significant(values, level) for name, values in columns.items()})
+    columns = {name: significant(values, level) for name, values in columns.items()}
+    if coherent is not None:
+        columns |= coherent.settled({name: values for name, values in columns.items() if name.startswith("y_hat")})
+    return _long(panel, cutoffs, columns)
 
 
 def interval_columns(

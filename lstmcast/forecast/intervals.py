@@ -34,11 +34,13 @@ def at_levels(
     return read
 
 
-def significant(values: NDArray[np.float64], level: NDArray[np.float64] | float = 0.0) -> NDArray[np.float64]:
-    """Values rounded to the seven digits float32 carries, counted from the ``level`` taken off before the cast."""
+def significant(
+    values: NDArray[np.float64], level: NDArray[np.float64] | float = 0.0, *, digits: int = 7
+) -> NDArray[np.float64]:
+    """Values rounded to the seven ``digits`` float32 carries, counted from the ``level`` taken off before the cast."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        decimals = 6 - np.floor(np.log10(np.abs(values - level)))
-    decimals = np.clip(np.where(np.isfinite(decimals), decimals, 6), -300, 300)
+        decimals = digits - 1 - np.floor(np.log10(np.abs(values - level)))
+    decimals = np.clip(np.where(np.isfinite(decimals), decimals, digits - 1), -300, 300)
     after, before = 10.0 ** np.maximum(decimals, 0), 10.0 ** np.maximum(-decimals, 0)
     rounded: NDArray[np.float64] = np.round(values * after / before) / after * before  # one of the two is 1
     return np.where(np.isfinite(rounded), rounded, values)

@@ -45,7 +45,8 @@ def finished(
     """The forecasts as they are published.
 
     Intervals asked for at adapted levels get their nominal names again (``asked`` maps these to those), a series the
-    network could not forecast gets ``naive`` (N, H, D), and one without recent rows (``stale``, (N,)) says so.
+    network could not forecast gets ``naive`` (N, H, D) unless it was made to add up with others, and one without
+    recent rows (``stale``, (N,)) says so.
     """
     renamed = {f"y_hat-{side}-{level:g}": f"y_hat-{side}-{name:g}" for level, name in asked.items() for side in _SIDES}
     frame = frame.rename(columns=renamed)
@@ -53,6 +54,8 @@ def finished(
     names = target_names(panel)
     column = pd.Index(names).get_indexer(pd.Index(frame["target"])) if "target" in frame else np.zeros(len(frame), int)
     left = (frame["status"] == "fallback").to_numpy()
+    if "coherent" in frame:
+        left &= (frame["coherent"] == "no").to_numpy()
     level = panel.shift[series, column]
     season = significant(naive[series, frame["step"].to_numpy(dtype=np.int64) - 1, column], level)
     frame["y_hat"] = np.where(left & np.isfinite(season), season, frame["y_hat"])

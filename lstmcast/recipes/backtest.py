@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from lstmcast.fit import device
 from lstmcast.fit.learn import learn
 from lstmcast.fit.plan import main_season
 from lstmcast.forecast.backtest import backtest_frame
+from lstmcast.forecast.coherent import Forest
 from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.predict import quantiles_at
+from lstmcast.forecast.reliability import Reliability
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
 from lstmcast.masking import masked
 from lstmcast.net.ensemble import Ensemble
@@ -68,8 +71,13 @@ def backtest(
         _require_unseen(trained, panel, origins)
         season = int(trained.summary["season"])
         network = trained.forecaster.to(device.choose(settings.training.device))
-        factors = np.array(trained.calibration["width_factors"])
-        frame = _frame(network, panel, origins.reshape(-1), factors, trained.settings.network, season, against)
+        judge_of = _Judge(
+            network,
+            np.array(trained.calibration["width_factors"]),
+            trained.settings.network.model_copy(update=_chosen(settings.network)),
+            Reliability.read(trained.calibration.get("errors", {}), targets=trained.architecture.targets),
+        )
+        frame = judge_of.frame(panel, origins, season, against)
     else:
         season = main_season(panel)
         frame = _trained_frame(panel, origins, wish, season, against, refit=refit, on_progress=on_progress)
@@ -149,26 +157,51 @@ def _trained_frame(
         on_progress(Notice(f"training {number} of {len(rounds)}"))
         learned = learn(past, wish, on_progress=on_progress)
         settings = learned.plan.settings.network
-        where = chosen.reshape(-1)
-        frames.append(_frame(learned.network, panel, where, learned.factors, settings, season, against))
+        judge_of = _Judge(learned.network, learned.factors, settings, learned.reliability(past))
+        frames.append(judge_of.frame(panel, chosen, season, against))
     return pd.concat(frames, ignore_index=True)
 
 
-def _frame(
-    network: Ensemble,
-    panel: Panel,
-    cutoffs: NDArray[np.int64],
-    factors: NDArray[np.float64],
-    settings: NetworkSettings,
-    season: int,
-    against: tuple[str, ...],
-) -> pd.DataFrame:
-    """Forecasts at ``cutoffs`` with the interval widths that ``factors`` vouch for."""
-    trained = network.architecture.quantiles
-    quantiles = corrected(quantiles_at(network, panel, cutoffs), trained, factors)
-    return backtest_frame(
-        panel, cutoffs, quantiles, trained=trained, settings=settings, season=season, baselines=against
-    )
+def _chosen(wish: NetworkSettings) -> dict[str, str]:
+    """What of the wish a saved model can still be asked for."""
+    return {} if wish.coherent is None else {"coherent": wish.coherent}
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """A network with the interval widths that ``factors`` vouch for and what is known of its errors."""
+
+    network: Ensemble
+    factors: NDArray[np.float64]
+    settings: NetworkSettings
+    reliability: Reliability
+
+    def frame(self, panel: Panel, origins: NDArray[np.int64], season: int, against: tuple[str, ...]) -> pd.DataFrame:
+        """Forecasts at ``origins`` (N', windows), made to add up as the settings say."""
+        trained, cutoffs = self.network.architecture.quantiles, origins.reshape(-1)
+        quantiles = corrected(quantiles_at(self.network, panel, cutoffs), trained, self.factors)
+        coherent = None
+        if panel.schema.parents and self.settings.coherent not in {None, "none"}:
+            segment = panel.segment_of(cutoffs - 1)
+            limit = panel.ends.copy()
+            limit[panel.segment_of(origins[:, 0] - 1)] = origins[:, 0]
+            variance = self.reliability.variance(panel, limit, season=season)[panel.series[segment]]
+            rounds = np.tile(np.arange(origins.shape[1]), len(origins))
+            forest = Forest.of(panel, panel.series[segment], panel.times(cutoffs - 1), rounds)
+            coherent = forest.reconciled(
+                quantiles, middle=trained.index(0.5), variance=variance, how=str(self.settings.coherent)
+            )
+            quantiles = coherent.quantiles
+        return backtest_frame(
+            panel,
+            cutoffs,
+            quantiles,
+            trained=trained,
+            settings=self.settings,
+            season=season,
+            baselines=against,
+            coherent=coherent,
+        )
 
 
 def _shown(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:

@@ -85,6 +85,7 @@ def _as_settings(schema: Schema) -> dict[str, Any]:
         "wide": schema.wide or None,
         "past": schema.past,
         "future": schema.future or None,
+        "parent": schema.parent or None,
         "freq": schema.frequency.name,
         "tz": clock.tz,
         "date_format": clock.formats or None,

@@ -27,17 +27,20 @@ from lstmcast.data.writer import STDOUT, Format, check_output, is_file, write_js
 from lstmcast.errors import DataError, TooShortError, UsageError
 from lstmcast.fit import device as devices
 from lstmcast.forecast.backtest import interval_columns, target_names
+from lstmcast.forecast.coherent import Coherent, Forest
 from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.intervals import bounded, significant
 from lstmcast.forecast.memory import WHY, Memory
 from lstmcast.forecast.paths import sample_paths
 from lstmcast.forecast.predict import Forecast, forecast, least_rows
+from lstmcast.forecast.reliability import Reliability
 from lstmcast.masking import masked
 from lstmcast.net.heads import is_probabilistic
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 from lstmcast.process import cores
 
 _NOT_FORECAST = {"fallback", "skipped"}
+_APART = "a series of their tree ends earlier, or is not forecast"
 
 
 def predict(
@@ -51,6 +54,7 @@ def predict(
     as_of: str | None = None,
     future: str | None = None,
     advance_state: bool = False,
+    coherent: Literal["mint", "bottom-up", "none"] | None = None,
     format: Format | None = None,  # noqa: A002  # the flag's name
     safe_csv: bool = False,
     on_error: Literal["skip", "naive", "fail"] = "naive",
@@ -66,6 +70,8 @@ def predict(
     goes on from its stored state; with ``advance_state`` the state after the newest rows is kept for the next time.
     ``earlier`` tells of rows before those in ``sources``, where these are but the tail of a history.
 
+    Where the model knows which series are part of which, forecasts add up as ``coherent`` says, else as in training.
+
     Exit code 6 if some series could not be forecast by the network. Raises ``ModelError``, ``DataError``,
     ``UsageError`` for a horizon or levels the model was not trained for, ``TooShortError`` if no series, or with
     ``on_error="fail"`` any series, is too short.
@@ -73,7 +79,7 @@ def predict(
     devices.use_threads(threads)
     check_output(output)
     trained = load(model)
-    wish = _wish(trained, horizon, levels, samples)
+    wish = _wish(trained, horizon, levels, samples, coherent)
     memory = None if trained.state is None else Memory.of(trained.state, trained.forecaster.initial_state)
     _refuse_advance(trained, advance_state, as_of)
     read_from = sources or list(trained.sources)
@@ -104,13 +110,21 @@ def predict(
         write_json(_sidecar(trained, reading, remembered, facts), Path(f"{output}.meta.json"))
     if advance_state and ahead.memory is not None:
         advance(model, trained, ahead.memory.arrays())
+    if apart := int((table["coherent"] == "no").sum()) if "coherent" in table else 0:
+        on_progress(Notice(f"{apart} rows of the forecast do not add up: {_APART}", "warning"))
     if failed:
         cause = "too short, or without covariates for the whole horizon" if lacking.any() else "too short"
         on_progress(Notice(f"{_some(failed)} {cause}: {_fate(on_error)}", "warning"))
     return Outcome(code=6 if failed else 0, facts=facts, lines=_lines(facts, output))
 
 
-def _wish(trained: Model, horizon: int | None, levels: tuple[float, ...] | None, samples: int) -> NetworkSettings:
+def _wish(
+    trained: Model,
+    horizon: int | None,
+    levels: tuple[float, ...] | None,
+    samples: int,
+    coherent: Literal["mint", "bottom-up", "none"] | None,
+) -> NetworkSettings:
     settings = trained.settings.network
     most = trained.architecture.horizon
     if horizon is not None and horizon > most:
@@ -128,7 +142,18 @@ def _wish(trained: Model, horizon: int | None, levels: tuple[float, ...] | None,
             f"a model trained with loss {trained.architecture.loss!r} knows no distribution to draw samples from",
             remedy="train with --loss quantile, or leave out --samples",
         )
-    return settings.model_copy(update={"horizon": horizon or most, "levels": levels or settings.levels})
+    if coherent not in {None, "none"} and not trained.schema.parent:
+        raise UsageError(
+            f"--coherent {coherent} makes forecasts add up, and the model does not know which series is part of which",
+            remedy="train with --parent, which names the column that says it",
+        )
+    return settings.model_copy(
+        update={
+            "horizon": horizon or most,
+            "levels": levels or settings.levels,
+            "coherent": coherent or settings.coherent or "none",
+        }
+    )
 
 
 def _refuse_advance(trained: Model, wanted: bool, as_of: str | None) -> None:
@@ -203,10 +228,15 @@ def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings, trained: Model,
     horizon = wish.horizon or 1
     kept = np.array([status != "skipped" for status in ahead.status])
     vouched = corrected(ahead.quantiles[kept, :horizon], ahead.levels, np.array(trained.calibration["width_factors"]))
+    coherent = _coherent(panel, ahead, kept, vouched, wish, trained)
+    vouched = vouched if coherent is None else coherent.quantiles
     columns = interval_columns(bounded(vouched, wish), ahead.levels, wish)
+    whole = list(columns)
     if samples:
         columns |= _sampled(vouched, ahead.levels, wish, trained, samples)
     columns = {name: significant(values, panel.shift[kept, None]) for name, values in columns.items()}
+    if coherent is not None:
+        columns |= coherent.settled({name: columns[name] for name in whole})
     names, clock = target_names(panel), panel.schema.clock
     ids, cutoff = np.array(panel.ids, dtype=object)[kept], np.array(clock.format(ahead.cutoff[kept]), dtype=object)
     times = np.array(clock.format(ahead.times[kept, :horizon].reshape(-1)), dtype=object).reshape(-1, horizon)
@@ -221,8 +251,30 @@ def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings, trained: Model,
     if len(names) == 1:
         del keys["target"]
     flat = {name: array.transpose(0, 2, 1).reshape(-1) for name, array in columns.items()}
-    status = np.repeat(np.array(ahead.status, dtype=object)[kept], each)
-    return pd.DataFrame(keys | flat | {"status": status})
+    last: dict[str, Any] = {"status": np.repeat(np.array(ahead.status, dtype=object)[kept], each)}
+    if coherent is not None:
+        last["coherent"] = np.where(np.repeat(coherent.holds, len(names), axis=0).reshape(-1), str(wish.coherent), "no")
+    return pd.DataFrame(keys | flat | last)
+
+
+def _coherent(
+    panel: Panel,
+    ahead: Forecast,
+    kept: NDArray[np.bool_],
+    quantiles: NDArray[np.float64],
+    wish: NetworkSettings,
+    trained: Model,
+) -> Coherent | None:
+    """The ``quantiles`` (N', H, D, Q) of the series ``kept`` (N,), made to add up if that is wished."""
+    if wish.coherent in {None, "none"}:
+        return None
+    series = np.flatnonzero(kept)
+    reliability = Reliability.read(trained.calibration.get("errors", {}), targets=quantiles.shape[2])
+    variance = reliability.variance(panel, panel.ends, season=int(trained.summary["season"]))
+    forest = Forest.of(panel, series, ahead.cutoff[series], np.zeros_like(series))
+    return forest.reconciled(
+        quantiles, middle=ahead.levels.index(0.5), variance=variance[series], how=str(wish.coherent)
+    )
 
 
 def _sampled(

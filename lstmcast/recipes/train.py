@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from lstmcast.artifact import CHECKPOINTS, Model, require_free_place, save
 from lstmcast.config import Settings
@@ -23,10 +24,12 @@ from lstmcast.fit.learn import HISTORY_COLUMNS, Learned, learn
 from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast.backtest import backtest_frame, scales
 from lstmcast.forecast.classical import best_classical
+from lstmcast.forecast.coherent import Coherent
 from lstmcast.forecast.conformal import cross_corrected
 from lstmcast.forecast.memory import Memory
 from lstmcast.forecast.paths import dependence
 from lstmcast.forecast.predict import forecast, quantiles_at
+from lstmcast.forecast.reliability import cross_coherent
 from lstmcast.forecast.verdict import AGAINST, Verdict, judge
 from lstmcast.net.ensemble import Ensemble
 from lstmcast.net.forecaster import Forecaster
@@ -74,14 +77,18 @@ def train(
         ablates=_ablates(settings),
         on_progress=on_progress,
     )
-    verdict = _verdict(learned, panel)
+    verdict, apart = _verdict(learned, panel)
     facts = _plan_facts(panel, plan) | {"verdict": verdict.facts(), "threads": threads, "steps": learned.steps}
+    if apart is not None:
+        facts |= {"coherent": plan.settings.network.coherent, "verdict_apart": apart.facts()}
     levels = plan.architecture.quantiles
     calibration = {
         "coverage": verdict.coverage(),
         "width_factors": learned.factors.tolist(),
         "dependence": dependence(learned.held, learned.actual, levels).round(4).tolist(),
     }
+    if panel.schema.parents:
+        calibration["errors"] = learned.reliability(panel).facts()
     record = _record(sources, reading, learned, facts, calibration)
     saved = save(
         record,
@@ -94,29 +101,51 @@ def train(
     return Outcome(
         code=1 if failed else 0,
         facts=facts | {"model": str(model), "model_id": saved.identity, "seconds": round(time.monotonic() - began, 1)},
-        lines=_lines(verdict, model, sources, min_skill=min_skill if failed else None),
+        lines=_lines(verdict, model, sources, apart=apart, min_skill=min_skill if failed else None),
         table=table,
     )
 
 
-def _verdict(learned: Learned, panel: Panel) -> Verdict:
-    """What the held-out windows say of the trial."""
+def _verdict(learned: Learned, panel: Panel) -> tuple[Verdict, Verdict | None]:
+    """What the held-out windows say of the trial; where forecasts are made to add up, also of each series by itself."""
     plan = learned.plan
-    trained = plan.architecture.quantiles
-    frame = backtest_frame(
+    trained, how = plan.architecture.quantiles, plan.settings.network.coherent
+    cutoffs = plan.split.validation
+    vouched = cross_corrected(learned.held, learned.actual, trained, origins=plan.origins)
+
+    def judged(quantiles: NDArray[np.float64], coherent: Coherent | None) -> Verdict:
+        frame = backtest_frame(
+            panel,
+            cutoffs,
+            quantiles,
+            trained=trained,
+            settings=plan.settings.network,
+            season=plan.season,
+            baselines=(AGAINST,),
+            coherent=coherent,
+        )
+        return judge(frame, panel, limit=plan.split.limit, season=plan.season, baselines=(AGAINST,))
+
+    def told(verdict: Verdict) -> Verdict:
+        unit, _ = scales(panel, plan.split.limit, season=plan.season)
+        median = learned.held[..., trained.index(0.5)]
+        rival = best_classical(panel, cutoffs, median, learned.actual, unit=unit, season=plan.season)
+        return replace(verdict, rival=rival, encoder=learned.encoder)
+
+    apart = judged(vouched, None)
+    if how in {None, "none"} or not len(cutoffs):
+        return told(apart), None
+    coherent = cross_coherent(
         panel,
-        plan.split.validation,
-        cross_corrected(learned.held, learned.actual, trained, origins=plan.origins),
-        trained=trained,
-        settings=plan.settings.network,
+        cutoffs,
+        vouched,
+        learned.actual,
+        limit=plan.split.limit,
         season=plan.season,
-        baselines=(AGAINST,),
+        middle=trained.index(0.5),
+        how=str(how),
     )
-    verdict = judge(frame, panel, limit=plan.split.limit, season=plan.season, baselines=(AGAINST,))
-    unit, _ = scales(panel, plan.split.limit, season=plan.season)
-    median = learned.held[..., trained.index(0.5)]
-    rival = best_classical(panel, plan.split.validation, median, learned.actual, unit=unit, season=plan.season)
-    return replace(verdict, rival=rival, encoder=learned.encoder)
+    return told(judged(coherent.quantiles, coherent)), apart
 
 
 def _ablates(settings: Settings) -> bool:
@@ -206,13 +235,17 @@ def _dry_lines(panel: Panel, plan: Plan) -> tuple[str, ...]:
     )
 
 
-def _lines(verdict: Verdict, model: Path, sources: list[str], *, min_skill: float | None) -> tuple[str, ...]:
+def _lines(
+    verdict: Verdict, model: Path, sources: list[str], *, apart: Verdict | None, min_skill: float | None
+) -> tuple[str, ...]:
     covered = [
         f"{name.removeprefix('coverage-')} % interval held {share:.1%}" for name, share in verdict.coverage().items()
     ]
     told = [f"verdict: {verdict.sentence()}" + (f"; {', '.join(covered)}" if covered else "")]
     if verdict.encoder is not None:
         told.append(verdict.encoder.sentence())
+    if apart is not None and np.isfinite(apart.skill):
+        told.append(f"forecasts add up; each series by itself would have had {apart.sentence().partition(' on ')[0]}")
     if np.isfinite(verdict.skill) and verdict.skill < 0:
         told.append("seasonal naive is the better forecast here: try more history, or another --context or --cell")
     if min_skill is not None:

@@ -13,7 +13,7 @@ from lstmcast.outcome import Outcome
 
 @verb(
     READER.without("reader.future"),
-    NETWORK.only("network.horizon", "network.levels"),
+    NETWORK.only("network.horizon", "network.levels", "network.coherent"),
     COMPUTE.without("training.seed"),
     example="lstmcast predict sales.csv --horizon 14",
 )
@@ -58,6 +58,7 @@ def predict(
         as_of=as_of,
         future=future,
         advance_state=advance,
+        coherent=call.chosen(flags.network, "coherent"),
         format=form,
         safe_csv=safe_csv,
         on_error=on_error,
