@@ -152,10 +152,18 @@ def test_a_log_file_that_cannot_be_opened_exits_7(
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_process_with_its_code_and_a_sentence(number: int, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])  # as shells start what they put behind them
+def test_a_signal_ends_the_process_with_its_code_and_a_sentence(
+    number: int, code: int, before: signal.Handlers, tmp_path: Path
+) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
-        [sys.executable, "-c", RAISE_IN_TRAIN], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", RAISE_IN_TRAIN],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, before),
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "ready\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import signal
@@ -21,6 +22,7 @@ from lstmcast.errors import ModelError, ResourceError, StoppedError
 from lstmcast.fit import budget, checkpoint, workers
 from lstmcast.fit.ensemble import Stage, train
 from lstmcast.fit.facts import measure
+from lstmcast.fit.interrupt import polite_stop
 from lstmcast.fit.learn import learn
 from lstmcast.fit.loop import Fitted
 from lstmcast.fit.objective import Pools
@@ -300,6 +302,58 @@ def test_members_trained_side_by_side_are_those_trained_one_after_the_other(make
     alone = train(task, on_progress=silent)
     beside = train(task, side_by_side=2, on_progress=silent)
     assert all(same(a, b) for a, b in zip(alone, beside, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("budget.fit", "stopped at step 1 of 20"),
+        ("budget._share", "stopped at step 1 of 20"),
+        ("learn._trust", "stopped at step 1 of 20"),
+        ("learn.width_factors", "after the last step"),
+    ],
+)
+def test_a_signal_between_trainings_is_answered_with_a_checkpoint_and_resuming_ends_with_the_same_weights(
+    make_panel: MakePanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, told: str
+) -> None:
+    panel, wish = yearly(make_panel), settings(members=2, max_steps=20, checkpoint_steps=10)
+    whole = learn(panel, wish, on_progress=silent).network.state_dict()
+    module, name = place.split(".")
+    real = getattr(importlib.import_module(f"lstmcast.fit.{module}"), name)
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"lstmcast.fit.{place}", interrupted)
+        with pytest.raises(StoppedError, match=told) as stopped:
+            learn(panel, wish, checkpoints=tmp_path, on_progress=silent)
+    assert stopped.value.signal_number == signal.SIGTERM
+    assert "--resume" in stopped.value.remedy
+    resumed = learn(panel, wish, checkpoints=tmp_path, resume=True, on_progress=silent).network.state_dict()
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_the_second_signal_is_not_polite_any_more() -> None:
+    with pytest.raises(KeyboardInterrupt), polite_stop() as stop, polite_stop() as inner:  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop is inner
+        assert inner.requested == signal.SIGINT
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.slow
+def test_a_signal_while_processes_start_waits_until_they_can_save(make_panel: MakePanel, tmp_path: Path) -> None:
+    panel, steps = yearly(make_panel), 60
+    whole = train(stage(panel, steps=steps), on_progress=silent)
+    with polite_stop(), pytest.raises(StoppedError, match="stopped at step 1 of"):  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGINT)
+        train(stage(panel, steps=steps, folder=tmp_path), side_by_side=2, on_progress=silent)
+    assert all(checkpoint.exists(tmp_path / f"final-{k}") for k in (0, 1))
+    resumed = train(stage(panel, steps=steps, folder=tmp_path, resume=True), side_by_side=2, on_progress=silent)
+    assert all(same(a, b) for a, b in zip(whole, resumed, strict=True))
 
 
 @pytest.mark.slow

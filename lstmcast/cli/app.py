@@ -154,6 +154,8 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Entry point of the installed command."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a script starts with & would else not be stopped by it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     prepare()
     # Looking for plugins of pydantic reads the metadata of every installed package; none is used here.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

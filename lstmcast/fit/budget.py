@@ -123,7 +123,7 @@ def _probe(panel: Panel, plan: Plan, pools: Pools, on_progress: OnProgress) -> f
         else:
             on_progress(report)
 
-    fit(panel, short, pools=pools, on_progress=note)
+    fit(panel, short, pools=pools, stoppable=False, on_progress=note)  # the trial saves what it has, and stops
     return (times[-1] - times[2]) / (len(times) - 3) if len(times) > 3 else 0.0
 
 

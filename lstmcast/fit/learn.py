@@ -16,6 +16,7 @@ from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
 from lstmcast.errors import ModelError
 from lstmcast.fit import ablation, budget, checkpoint, device, ensemble
+from lstmcast.fit.interrupt import answering_signals
 from lstmcast.fit.loop import Fitted
 from lstmcast.fit.objective import Pools
 from lstmcast.fit.plan import Plan, make
@@ -66,6 +67,7 @@ class Learned:
         )
 
 
+@answering_signals()
 def learn(
     panel: Panel,
     settings: Settings,
@@ -79,7 +81,8 @@ def learn(
 ) -> Learned:
     """Train by ``settings``, or by a ``plan`` already made from them with rows held out.
 
-    With ``ablates`` the first network is tried without its encoder too, where the budget has time for it.
+    With ``ablates`` the first network is tried without its encoder too, where the budget has time for it. A signal at
+    any time is answered at the next step, with a checkpoint; after the last one it is told at the end.
 
     Raises what ``fit.plan.make`` and ``fit.loop.fit`` raise, ``ModelError`` when there is nothing to resume.
     """

@@ -44,6 +44,7 @@ def fit(
     resume: bool = False,
     identity: str = "",
     pools: Pools | None = None,
+    stoppable: bool = True,
     on_progress: OnProgress,
 ) -> Fitted:
     """Train a Forecaster by ``plan``.
@@ -51,7 +52,8 @@ def fit(
     With early stopping the average weights that were best on the held-out windows are kept, else the last ones.
     ``checkpoints`` is the folder for resuming; ``resume`` continues from it and ends with the very weights of an
     uninterrupted run. ``identity`` names data and settings: a checkpoint of another identity is refused. ``pools`` is
-    shared by those that train on the same panel and split, so that statistics of its histories are made once.
+    shared by those that train on the same panel and split, so that statistics of its histories are made once. What is
+    not ``stoppable`` leaves a signal to the training after it.
 
     Raises ``DivergedError`` when the loss is not finite again at half the learning rate, ``StoppedError`` after a
     signal (the checkpoint is saved first), ``ModelError`` when there is no usable checkpoint to resume from.
@@ -62,12 +64,12 @@ def fit(
         if resume and checkpoints is not None:
             run.resume(checkpoints)
         try:
-            return run.go()
+            return run.go(stoppable=stoppable)
         except _NotFinite as first:
             run.step_back()
             on_progress(Notice(f"{first}; going back to step {run.step}, with half the learning rate", "warning"))
             try:
-                return run.go()
+                return run.go(stoppable=stoppable)
             except _NotFinite as second:
                 raise DivergedError(
                     f"training diverged twice: {second}",
@@ -112,7 +114,7 @@ class _Run:
         self.step = 0
         self.good = deepcopy(self.state())
 
-    def go(self) -> Fitted:
+    def go(self, *, stoppable: bool) -> Fitted:
         with polite_stop() as stop:
             while self.step < self.plan.steps and not self.is_patient_no_more():
                 loss = self.take_step()
@@ -121,7 +123,7 @@ class _Run:
                     self.look(loss)
                     self.good = deepcopy(self.state())
                     self.save()
-                if stop.requested and self.step < self.plan.steps:
+                if stoppable and stop.requested and self.step < self.plan.steps:
                     self.save()
                     raise self.stopped(stop.requested)
         self.network.load_state_dict(self.best_weights or self.average.weights)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -52,7 +53,8 @@ def _run(parcel: Path, count: int, processes: int, tell: Tell) -> list[Any]:
                 worker: BaseProcess = context.Process(
                     target=_work, args=(theirs, parcel, share, torch.get_num_threads()), daemon=True
                 )
-                worker.start()
+                with _without_ctrl_c():
+                    worker.start()
                 theirs.close()
                 running[mine] = worker
                 workers.append(worker)
@@ -61,6 +63,19 @@ def _run(parcel: Path, count: int, processes: int, tell: Tell) -> list[Any]:
             for worker in workers:
                 worker.join(_PATIENCE_SECONDS)
                 worker.kill()
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes started within never hear of Ctrl-C: it reaches this one, which passes it on as another signal."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Packer(pickle.Pickler):
@@ -112,16 +127,19 @@ def _unpack(parcel: Path) -> Callable[[int, OnProgress], Any]:
 def _collect(running: dict[Connection, BaseProcess], count: int, tell: Tell, requested: Callable[[], int]) -> list[Any]:
     results: list[Any] = [None] * count
     waiting, failure = set(running), None
+    listening: dict[Connection, BaseProcess] = {}  # those that save before they stop
     while waiting:
         if requested() or failure is not None:
-            _stop(running)
+            _stop(listening)
         for connection in wait(list(waiting), timeout=_POLL_SECONDS):
             waiting_for = cast(Connection, connection)
             try:
                 kind, number, content = pickle.loads(waiting_for.recv_bytes())  # noqa: S301  # our own process
             except EOFError:
-                kind, number, content = "end", -1, _DIED
-            if kind == "report":
+                kind, number, content = "end", -1, StoppedError("stopped", remedy=_AGAIN) if requested() else _DIED
+            if kind == "ready":
+                listening[waiting_for] = running[waiting_for]
+            elif kind == "report":
                 tell(number, content)
             elif kind == "result":
                 results[number] = content
@@ -135,33 +153,38 @@ def _collect(running: dict[Connection, BaseProcess], count: int, tell: Tell, req
     return results
 
 
+_AGAIN = "run the same command again"
 _DIED = ResourceError(
     "a training process ended without a word, as one does that the system has killed",
     remedy="free some memory, or train with --members 1; --resume continues where it stood",
 )
 
 
-def _stop(running: dict[Connection, BaseProcess]) -> None:
+def _stop(listening: dict[Connection, BaseProcess]) -> None:
     """Ask every process to finish its step, save and stop; only once, for the second time would kill."""
-    for connection, worker in list(running.items()):
+    for worker in listening.values():
         if worker.is_alive():
             worker.terminate()
-        del running[connection]
+    listening.clear()
 
 
 def _work(connection: Connection, parcel: Path, numbers: list[int], threads: int) -> None:
-    """The life of a process: one task after the other, then a last word."""
-    if hasattr(os, "setpgid"):
-        os.setpgid(0, 0)  # Ctrl-C reaches the parent only, which passes it on once
+    """The life of a process: one task after the other, then a last word.
+
+    The first SIGTERM stops it politely, further ones say nothing new: a service manager sends one to every process.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(threads)
 
     def send(kind: str, number: int, content: Any) -> None:
         connection.send_bytes(pickle.dumps((kind, number, content)))
 
     try:
-        task = _unpack(parcel)
-        for number in numbers:
-            send("result", number, task(number, partial(send, "report", number)))
+        with polite_stop():
+            send("ready", -1, None)
+            task = _unpack(parcel)
+            for number in numbers:
+                send("result", number, task(number, partial(send, "report", number)))
         send("end", -1, None)
     except LstmcastError as error:
         send("end", -1, error)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstmcast import __version__
 from lstmcast.data.panel import Panel
-from lstmcast.errors import LstmcastError
+from lstmcast.errors import LstmcastError, StoppedError
 from lstmcast.ops import scoring, store
 from lstmcast.ops.job import Job
 from lstmcast.ops.store import Store
@@ -50,8 +50,9 @@ class Ledger:
 
     def fail(self, error: LstmcastError) -> None:
         """Close the run that ended in ``error``."""
+        code = 128 + error.signal_number if isinstance(error, StoppedError) else error.exit_code
         with self._store.transaction() as writing:
-            writing.amend(self.run, self._end(error.exit_code) | {"facts": {"error": error.message}})
+            writing.amend(self.run, self._end(code) | {"facts": {"error": error.message}})
 
     def close(
         self,
