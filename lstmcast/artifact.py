@@ -50,7 +50,15 @@ MANIFEST, WEIGHTS, CALIBRATION = "manifest.json", "weights.safetensors", "calibr
 METRICS, HISTORY, CHECKPOINTS = "metrics.csv", "history.csv", "checkpoints"
 STATE, ADVANCED = "state.safetensors", "advanced.safetensors"
 _HASHED = (WEIGHTS, CALIBRATION, METRICS, HISTORY)
-_COMMON = ("horizon", "targets", "past", "future", "quantiles", "stateful")  # what the members of an ensemble share
+_COMMON = (
+    "horizon",
+    "targets",
+    "past",
+    "future",
+    "static",
+    "quantiles",
+    "stateful",
+)  # what the members of an ensemble share
 _LARGEST_MANIFEST = 64 * 2**20
 
 

@@ -104,6 +104,9 @@ class ReaderSettings(Frozen):
     short: Literal["pad", "skip", "naive", "error"] = Field("pad", description="what to do with too short series")
     past: tuple[str, ...] | None = Field(None, description="covariates known only up to now (default: other columns)")
     future: tuple[str, ...] = Field((), description="covariates known ahead of time")
+    static: tuple[str, ...] = Field(
+        (), description="covariates that are the same in all rows of a series; the id column gives each a vector"
+    )
     calendar: Calendar = Field(
         (),
         description="calendar covariates: hour, weekday, monthday, month; auto: those with two cycles in the data",

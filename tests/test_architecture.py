@@ -43,7 +43,7 @@ DATA = (
     "frame numbers rows journey column_names holidays lineage",
     "categories time_column id_column panel regrid tabular",
     "columns",
-    "table excerpt oddities ledger calendar_features aggregates",
+    "statics table excerpt oddities ledger calendar_features aggregates",
     "ahead",
     "survey",
     "reader",
@@ -51,7 +51,7 @@ DATA = (
 )
 NET = (
     "architecture masked weights",
-    "smoothing",
+    "smoothing standing",
     "cells rules transforms bases heads",
     "loop normalise relative",
     "scan",

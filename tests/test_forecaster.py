@@ -173,6 +173,42 @@ def test_a_missing_covariate_counts_as_its_mean():
     torch.testing.assert_close(quantiles_of(forecaster, context, observed, past, future), expected)
 
 
+STATIC = {**FULL, "static": (3, 0)}  # a covariate of three words, and a number
+TOLD = torch.tensor([[0.0, 5.0], [1.0, 7.0], [2.0, float("nan")], [float("nan"), 5.0]])
+
+
+def test_static_covariates_reach_every_step_and_cost_only_their_own_weights():
+    forecaster, plain = forecaster_of(**STATIC), forecaster_of(**FULL)
+    arguments = inputs(forecaster)
+    one = forecaster(*arguments, static=TOLD).raw
+    other = forecaster(*arguments, static=TOLD + torch.tensor([0.0, 1.0])).raw
+    assert ((one - other).abs().amax((2, 3))[[0, 1, 3]] > 0).all()
+    assert torch.equal(one[2], other[2])  # what is missing is the mean, wherever that lies
+    count = sum(p.numel() for p in forecaster.parameters()) - sum(p.numel() for p in plain.parameters())
+    assert count == 3 * 3 + 2 * 8 * 3 * (3 + 1)  # three vectors, and their place in every patch and query
+    with pytest.raises(UsageError, match="trained with static covariates"):
+        forecaster(*arguments)
+
+
+def test_a_word_never_seen_is_the_mean_of_all_words_and_numbers_are_standardised():
+    standing = forecaster_of(**STATIC).standing
+    standing.set_scale(torch.tensor([0.0, 5.0]), torch.tensor([1.0, 2.0]))
+    vectors = standing(TOLD)
+    torch.testing.assert_close(vectors[3, :3], standing.tables[0].mean(0))
+    assert torch.equal(standing(torch.tensor([[9.0, 5.0]]))[0], vectors[3])
+    assert vectors[:, 3].tolist() == [0.0, 1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("decoder", list(DECODERS))
+def test_a_stream_hears_static_covariates_as_a_window_does(decoder):
+    forecaster = forecaster_of(**STATEFUL, decoder=decoder, static=(3, 0))
+    context, observed, past, future = inputs(forecaster)
+    window = forecaster.quantiles(forecaster(context, observed, past, future, static=TOLD))
+    start = torch.ones(B, dtype=torch.bool)
+    streamed, _ = forecaster.stream(context, observed, past, future, forecaster.initial_state(B), start, static=TOLD)
+    torch.testing.assert_close(forecaster.quantiles(streamed)[:, -1], window, rtol=1e-4, atol=1e-4)
+
+
 def test_covariates_are_standardised():
     forecaster = forecaster_of(**FULL)
     context, observed, past, future = inputs(forecaster)

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lstmcast.config import ReaderSettings
+from lstmcast.data.excerpt import excerpt
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Examination, Reading, examine, read
 from lstmcast.data.schema import Schema
@@ -597,3 +598,50 @@ def test_truth_values_are_a_target_when_named(tmp_path: Path) -> None:
         read([path], settings())
     assert caught.value.remedy.startswith("--target y  #")
     assert panel_of(read([path], settings(target=("y",)))).values[:, 0].tolist() == [1, 0, 1]
+
+
+SHOPS = "shop,ds,y,region,area\n" + "".join(
+    f"{shop},{n},{n % 3},{region},{area}\n"
+    for shop, region, area in (("a", "north", "10"), ("b", "south", ""), ("c", "north", "30"))
+    for n in range(1, 9)
+)
+
+
+def test_static_covariates_are_numbers_or_words_of_each_series(tmp_path: Path) -> None:
+    reading = read([write(tmp_path, SHOPS)], settings(target=("y",), id_col="shop", static=("region", "area", "shop")))
+    panel = panel_of(reading)
+    np.testing.assert_array_equal(panel.static, [[0, 10, 0], [1, np.nan, 1], [0, 30, 2]])
+    assert panel.schema.static_words == (2, 0, 3)
+    assert panel.covariates.shape[1] == 0
+
+
+def test_a_series_training_never_saw_and_a_new_word_are_not_known(tmp_path: Path) -> None:
+    asked = settings(target=("y",), id_col="shop", static=("region", "shop"))
+    schema = panel_of(read([write(tmp_path, SHOPS)], asked)).schema
+    later = SHOPS + "".join(f"d,{n},5,west,1\n" for n in range(1, 9))
+    reading = read([write(tmp_path, later, "later.csv")], settings(), schema=schema)
+    np.testing.assert_array_equal(panel_of(reading).static[-1], [np.nan, np.nan])
+    assert [finding.column for finding in reading.findings if finding.code == "unknown-category"] == ["region", "shop"]
+
+
+def test_a_static_covariate_that_changes_is_refused_in_training_and_told_of_later(tmp_path: Path) -> None:
+    asked = settings(target=("y",), id_col="shop", static=("region",))
+    schema = panel_of(read([write(tmp_path, SHOPS)], asked)).schema
+    moved = write(tmp_path, SHOPS.replace("b,8,2,south", "b,8,2,north"), "moved.csv")
+    with pytest.raises(DataError, match=r"region changes within a series: 'south' in line 10, 'north' later"):
+        read([moved], asked)
+    reading = read([moved], settings(), schema=schema)
+    assert "static-changes" in codes(reading)
+    assert panel_of(reading).static[:, 0].tolist() == [0, 0, 0]
+
+
+def test_static_covariates_follow_their_series_through_an_excerpt(tmp_path: Path) -> None:
+    panel = panel_of(read([write(tmp_path, SHOPS)], settings(target=("y",), id_col="shop", static=("area",))))
+    part = excerpt(panel, np.array([8, 8, 16]), np.array([8, 16, 24]))
+    assert part.ids == ("b", "c")
+    np.testing.assert_array_equal(part.static[:, 0], [np.nan, 30])
+
+
+def test_a_static_covariate_of_a_wide_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no column tells of one of them as a whole"):
+        read([write(tmp_path, "ds,a,b\n1,2,3\n2,3,4\n")], settings(wide=True, static=("a",)))

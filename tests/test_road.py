@@ -645,3 +645,24 @@ def test_a_training_stopped_by_a_signal_resumes_to_the_same_model(
     assert run(["predict", "-m", str(cut), "-o", str(tmp_path / "f.csv"), "-q"]) == 4
     assert subprocess.run([*command, "-m", str(cut), "--resume"], check=False).returncode == 0
     assert digest(cut / "weights.safetensors") == digest(whole / "weights.safetensors")
+
+
+def test_static_covariates_go_through_the_command_and_a_new_series_is_forecast(tmp_path: Path) -> None:
+    data = hourly(200, shops=("north", "south", "west"))
+    data["kind"] = data.unique_id.map({"north": "big", "south": "small", "west": "big"})
+    data["area"] = data.unique_id.map({"north": 10, "south": 20, "west": 30})
+    data.to_csv(tmp_path / "data.csv", index=False)
+    model = str(tmp_path / "m")
+    static = ["--static", "kind", "--static", "area", "--static", "unique_id"]
+    assert run(["train", str(tmp_path / "data.csv"), "-m", model, "--horizon", "6", *static, *QUICK, "-q"]) == 0
+    schema = json.loads((tmp_path / "m" / "manifest.json").read_text())["schema"]
+    assert schema["static"] == ["kind", "area", "unique_id"]
+    later = pd.concat([data, data[data.unique_id == "north"].assign(unique_id="new", kind="odd")])
+    later.to_csv(tmp_path / "later.csv", index=False)
+    out = tmp_path / "f.csv"
+    assert run(["predict", str(tmp_path / "later.csv"), "-m", model, "-o", str(out), "-q"]) == 0
+    frame = pd.read_csv(out)
+    assert frame[frame.unique_id == "new"].y_hat.notna().all()
+    known, new = (frame[frame.unique_id == name].y_hat.to_numpy() for name in ("north", "new"))
+    assert not np.allclose(known, new, rtol=1e-6)
+    assert np.allclose(known, new, rtol=0.2)

@@ -135,6 +135,13 @@ READER = Panel(
         Flag("reader.past", "--past", "Covariate known only up to now; repeatable.", "COLUMN", list[str]),
         Flag("reader.future", "--future", "Covariate known ahead of time; repeatable.", "COLUMN", list[str]),
         Flag(
+            "reader.static",
+            "--static",
+            "Covariate that is the same all along a series; repeatable.",
+            "COLUMN",
+            list[str],
+        ),
+        Flag(
             "reader.calendar",
             "--calendar",
             "Calendar covariates, or several with commas; auto: those that fit.",

@@ -24,13 +24,13 @@ def is_yes_or_no(column: pd.Series) -> bool:
     return bool(words) and words <= set(TRUTHS)
 
 
-def categories_of(column: pd.Series, dialect: Dialect) -> tuple[str, ...]:
-    """The words of a column in alphabetical order; empty where it holds numbers, yes and no, or too many words."""
+def categories_of(column: pd.Series, dialect: Dialect, *, most: int = MOST) -> tuple[str, ...]:
+    """The words of a column in alphabetical order; empty where it holds numbers, yes and no, or more than ``most``."""
     if is_number(column) or pd.api.types.is_bool_dtype(column) or is_yes_or_no(column):
         return ()
     words = {str(word).strip() for word in column.dropna().unique()} - dialect.tokens()
     numbers = sum(any(sign.isdigit() for sign in word) and not any(sign.isalpha() for sign in word) for word in words)
-    return tuple(sorted(words)) if 0 < len(words) <= MOST and numbers * 2 < len(words) else ()
+    return tuple(sorted(words)) if 0 < len(words) <= most and numbers * 2 < len(words) else ()
 
 
 def coded(

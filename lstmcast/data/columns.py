@@ -37,6 +37,7 @@ class Roles:
     targets: tuple[str, ...]
     past: tuple[str, ...] = ()
     future: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
     wide: bool = False
     notes: tuple[str, ...] = ()
 
@@ -74,7 +75,7 @@ def assign(frame: pd.DataFrame, found: Mapping[str, str], time: str | None, sett
             f"--parent {as_flag(settings.parent[0])} says what each series is part of, and no column names the series",
             fix="name it with --id-col",
         )
-    asked = {time, series, *settings.future, *(settings.past or ()), *settings.parent}
+    asked = {time, series, *settings.future, *settings.static, *(settings.past or ()), *settings.parent}
     numeric = [name for name in frame.columns if name not in asked and _numeric(frame, name, found, settings)]
     numeric = [name for name in numeric if not _is_row_index(frame, name, numeric)]
     if settings.wide:
@@ -90,7 +91,7 @@ def assign(frame: pd.DataFrame, found: Mapping[str, str], time: str | None, sett
     ignored = [name for name in frame.columns if name not in used]
     if ignored:
         notes.append(f"ignored: {listed(ignored)} (name covariates with --past or --future, a series with --id-col)")
-    return Roles(time, series, targets, past, settings.future, wide=False, notes=tuple(notes))
+    return Roles(time, series, targets, past, settings.future, settings.static, wide=False, notes=tuple(notes))
 
 
 def follow(frame: pd.DataFrame, schema: Schema) -> Roles:
@@ -102,12 +103,14 @@ def follow(frame: pd.DataFrame, schema: Schema) -> Roles:
         "--past": schema.past,
         "--future": schema.future,
         "--parent": schema.parent,
+        "--static": schema.static,
     }
     for flag, names in wanted.items():
         for name in names:
             if name is not None:
                 require(name, list(frame.columns), flag=flag)
-    return Roles(schema.time_col, schema.id_col, schema.targets, schema.past, schema.future, wide=schema.wide)
+    s = schema
+    return Roles(s.time_col, s.id_col, s.targets, s.past, s.future, s.static, wide=s.wide)
 
 
 def separating(frame: pd.DataFrame, roles: Roles) -> tuple[str, str] | None:
@@ -137,6 +140,7 @@ def _check_named(frame: pd.DataFrame, settings: ReaderSettings) -> None:
         "--past": settings.past or (),
         "--future": settings.future,
         "--parent": settings.parent,
+        "--static": tuple(name for name in settings.static if name != settings.id_col),
     }
     seen: dict[str, str] = {settings.time_col: "--time-col"} if settings.time_col else {}
     for flag, names in flags.items():
@@ -145,6 +149,11 @@ def _check_named(frame: pd.DataFrame, settings: ReaderSettings) -> None:
             if name in seen:
                 raise UsageError(f"column {name!r} is named by {seen[name]} and {flag}", remedy="give it one role")
             seen[name] = flag
+    if settings.wide and settings.static:
+        raise UsageError(
+            "--wide makes each column a series, and no column tells of one of them as a whole",
+            remedy="leave out --static, or bring the table into long form",
+        )
     if settings.wide and settings.id_col:
         raise UsageError("--wide makes each column a series, so there is no --id-col", remedy="leave one of them out")
     if settings.wide and settings.parent:

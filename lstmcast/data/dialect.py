@@ -222,7 +222,8 @@ def _is_headed(rows: Sequence[Sequence[str]], settings: ReaderSettings) -> bool:
     ``--skip-rows 0`` says that it does; a flag that names a column of the first line, or one that only a file without
     names would get (``ds``, ``y``, ``c1``), decides too; else the cells do.
     """
-    asked = {settings.time_col, settings.id_col, *settings.target, *(settings.past or ()), *settings.future} - {None}
+    asked = {settings.time_col, settings.id_col, *settings.target, *(settings.past or ())}
+    asked = {*asked, *settings.future, *settings.static} - {None}
     named, invented = asked <= set(rows[0]), asked <= set(_invented_names(rows))
     if settings.skip_rows == 0:
         return True

@@ -36,6 +36,7 @@ def excerpt(panel: Panel, first: NDArray[np.int64], stop: NDArray[np.int64], *, 
         values=panel.values[rows] * known[:, None],
         observed=panel.observed[rows] & known[:, None],
         covariates=panel.covariates[rows],
+        static=panel.static[names],
         shift=panel.shift[names],
     )
 

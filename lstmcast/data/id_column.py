@@ -35,6 +35,7 @@ def repeating(names: Sequence[str], rows: Sequence[Sequence[str]], among: set[st
 def pick_id(frame: pd.DataFrame, time: str | None, found: Mapping[str, str], settings: ReaderSettings) -> str | None:
     """The column that names the series, or None. Raises ``RefusedError`` when several could."""
     taken = {time, *settings.target, *(settings.past or ()), *settings.future, *settings.parent}
+    taken |= {name for name in settings.static if name.strip().lower() not in (*IDS, *WEAK_IDS)}
     free = [name for name in frame.columns if name not in taken]
     for wanted in IDS:
         for name in free:

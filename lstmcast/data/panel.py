@@ -27,6 +27,7 @@ class Panel:
     ``values``     float32 (R, D) target minus ``shift`` of its series; 0 where not observed
     ``observed``   bool (R, D)
     ``covariates`` float32 (R, K) NaN where missing
+    ``static``     float32 (N, S) what is said of a series as a whole, words by their number; NaN where missing
     ``shift``      float64 (N, D) subtracted before the cast to float32; 0 unless the level dwarfs the spread so much
                    that float32 would lose digits
     ``earlier``    what is known of the rows before the panel, where it is the tail of longer series; else None
@@ -40,6 +41,7 @@ class Panel:
     values: NDArray[np.float32]
     observed: NDArray[np.bool_]
     covariates: NDArray[np.float32]
+    static: NDArray[np.float32]
     shift: NDArray[np.float64]
     schema: Schema
     earlier: Moments | None = None
@@ -117,6 +119,7 @@ def build(
         values=values,
         observed=observed,
         covariates=laid,
+        static=np.zeros((len(ids), 0), np.float32),
         shift=shift,
         schema=schema,
     )

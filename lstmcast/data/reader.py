@@ -31,6 +31,7 @@ from lstmcast.data.panel import Panel, build
 from lstmcast.data.rows import Rows, in_order, merge_doubled, nearest_usual, on_grid
 from lstmcast.data.schema import Schema, refuse_contradictions
 from lstmcast.data.sources import Source, open_sources
+from lstmcast.data.statics import by_name, statics
 from lstmcast.data.table import read_table
 from lstmcast.errors import UsageError
 from lstmcast.outcome import Notice, OnProgress, silent
@@ -140,6 +141,7 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Times, tupl
         opened = opened[:1]
     ids, codes = _series(frame, roles, opened, origin, lines, journey)
     targets, covariates = _values(frame, roles, table.dialect, lines, journey)
+    told = statics(frame, roles, table.dialect, codes, lines, journey, count=len(ids))
     dialect = _percent(table.dialect, lines, journey)
     clock = journey.stored.clock if journey.stored else _clock(frame, roles, lines, journey)
     times = _times(frame, roles, clock, codes, lines)
@@ -169,6 +171,8 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Times, tupl
         journey.findings += found
         schema = journey.schema = schema if journey.stored else schema.model_copy(update={"additive": additive})
     panel, place = _laid(_unpivoted(kept, roles) if schema.wide else kept, schema, journey)
+    if roles.static:
+        panel = replace(panel, static=by_name(told, ids, panel.ids))
     panel = add_calendar(panel, journey)
     width = len(roles.targets) if schema.wide else 1
     if schema.wide:
@@ -382,6 +386,7 @@ def _schema(roles: Roles, dialect: Dialect, clock: Clock, frequency: Frequency, 
         wide=roles.wide,
         past=roles.past,
         future=roles.future,
+        static=roles.static,
         dialect=dialect,
         clock=clock,
         frequency=frequency,

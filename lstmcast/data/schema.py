@@ -41,7 +41,8 @@ class Schema(Frozen):
     column (one series named after the file) and for wide files, where every target column is a series of its own. A
     long file has one or more ``targets``; their order is the D axis.
     ``past`` and ``future`` name the covariates in the file, ``calendar`` and ``holidays`` what is ``derived`` from the
-    time of a row; ``past + future + derived`` is the K axis of ``Panel.covariates``.
+    time of a row; ``past + future + derived`` is the K axis of ``Panel.covariates``. ``static`` names the covariates of
+    a whole series: the S axis of ``Panel.static``. The words of covariates are in ``categories``.
     ``parent`` names the columns that say what a series is part of, ``parents`` the parent of each series that has one,
     and ``additive`` whether every parent that has rows of its own was the sum of its children.
     """
@@ -52,6 +53,7 @@ class Schema(Frozen):
     wide: bool = False
     past: tuple[str, ...] = ()
     future: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
     dialect: Dialect
     clock: Clock
     frequency: Frequency
@@ -78,6 +80,11 @@ class Schema(Frozen):
         """Names of the covariates that come from the time of a row rather than from the file."""
         waves = tuple(f"{name}:{wave}" for name in self.calendar for wave in ("sin", "cos"))
         return waves + (("holiday", "holiday:eve", "holiday:after") if self.holidays else ())
+
+    @property
+    def static_words(self) -> tuple[int, ...]:
+        """How many words each static covariate has, 0 for a number."""
+        return tuple(len(self.categories.get(name, ())) for name in self.static)
 
     @property
     def known_ahead(self) -> tuple[str, ...]:
@@ -114,6 +121,7 @@ def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
         "since": schema.since,
         "past": schema.past,
         "future": schema.future,
+        "static": schema.static,
         "calendar": schema.calendar,
         "holidays": schema.holidays,
         "parent": schema.parent,

@@ -30,6 +30,7 @@ class Batch:
     ``starts``          bool (B,) the lane begins a segment here: its carried state must be reset first
     ``cutoff``          int64 (B,) flat panel row of the first target
     ``series``          int64 (B,)
+    ``static``          float32 (B, S) what is said of each series as a whole; NaN where missing
     ``spread``          float32 (B, D) deviation of all values of the series before the cutoff, where asked for
     """
 
@@ -42,6 +43,7 @@ class Batch:
     starts: Tensor
     cutoff: Tensor
     series: Tensor
+    static: Tensor
     spread: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
@@ -106,6 +108,7 @@ class _Flat:
         self.covariates = torch.from_numpy(panel.covariates)
         self.offsets = torch.from_numpy(panel.offsets)
         self.series = torch.from_numpy(panel.series)
+        self.static = torch.from_numpy(panel.static)
         self.future = slice(len(panel.schema.past), None)
 
     def gather(self, rows: Tensor, inside: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -167,6 +170,7 @@ class Windows:
         """The windows at ``cutoff`` int64 (B,)."""
         flat = self._flat
         segment = torch.searchsorted(flat.offsets, cutoff - 1, right=True) - 1
+        series = flat.series[segment]
         begin, stop = flat.offsets[segment], flat.offsets[segment + 1]
         rows = cutoff[:, None] + torch.arange(-self.context, self.horizon)
         values, observed, covariates = flat.gather(rows, (rows >= begin[:, None]) & (rows < stop[:, None]))
@@ -180,8 +184,9 @@ class Windows:
             target_observed=observed[:, ahead],
             starts=torch.ones(len(cutoff), dtype=torch.bool),
             cutoff=cutoff,
-            series=flat.series[segment],
-            spread=None if self._past is None else self._past.deviation(cutoff, flat.series[segment]),
+            series=series,
+            static=flat.static[series],
+            spread=None if self._past is None else self._past.deviation(cutoff, series),
         )
 
     def batches(self, cutoffs: NDArray[np.int64], *, size: int) -> Iterator[Batch]:
@@ -248,6 +253,7 @@ class Lanes:
         values, observed, covariates = flat.gather(rows, rows < limit[:, None])
         now, ahead = slice(None, self.rows), slice(self.rows, None)
         inside = (rows < stop[:, None])[:, now, None]
+        series = flat.series[torch.searchsorted(flat.offsets, begin, right=True) - 1]
         origin = torch.arange(self.rows)[:, None] + torch.arange(1, self._horizon + 1)
         return Batch(
             context=values[:, now] * inside,
@@ -258,7 +264,8 @@ class Lanes:
             target_observed=observed[:, origin] & inside[..., None],
             starts=torch.tensor([piece.starts for piece in pieces]),
             cutoff=begin + 1,
-            series=flat.series[torch.searchsorted(flat.offsets, begin, right=True) - 1],
+            series=series,
+            static=flat.static[series],
         )
 
 

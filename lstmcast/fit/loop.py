@@ -102,6 +102,7 @@ class _Run:
         self.checkpoints, self.identity, self.on_progress = checkpoints, identity, on_progress
         self.network = Forecaster(plan.architecture, generator=generator)
         self.network.set_covariate_scale(*covariate_scale(panel, plan))
+        self.network.set_static_scale(*static_scale(panel))
         self.network.to(device.choose(settings.device))
         self.objective = make_objective(panel, plan, self.network, seed=settings.seed, pools=pools)
         self.optimiser = optimiser.build(self.network, settings, learning_rate=self.rate)
@@ -273,6 +274,14 @@ def covariate_scale(panel: Panel, plan: Plan) -> tuple[Tensor, Tensor]:
     deviation = np.ma.filled(rows.std(axis=0), 0.0)
     deviation[deviation <= 1e-12 * np.maximum(np.abs(mean), 1.0)] = 1.0
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
+
+
+def static_scale(panel: Panel) -> tuple[Tensor, Tensor]:
+    """Mean and deviation (S,) of each static covariate over the series."""
+    told = np.ma.masked_invalid(panel.static.astype(np.float64))
+    parts = (np.ma.filled(part, empty) for part, empty in ((told.mean(axis=0), 0.0), (told.std(axis=0), 1.0)))
+    mean, deviation = (torch.from_numpy(np.asarray(part)).float() for part in parts)
+    return mean, deviation
 
 
 def _largest(batch: Batch, panel: Panel, plan: Plan) -> str:

@@ -95,7 +95,7 @@ class PoolObjective:
         at = torch.searchsorted(pool.chances, drawn).clamp(max=len(pool.cutoffs) - 1)
         batch = pool.windows.gather(pool.cutoffs[at]).to(network.device)
         summary = Summary(*(part.to(network.device) for part in pool.summary.pick(at)))
-        prediction = network(batch.context, batch.observed, batch.past, batch.future, summary)
+        prediction = network(batch.context, batch.observed, batch.past, batch.future, summary, static=batch.static)
         return Loss(network.loss(prediction, batch.target, batch.target_observed), batch)
 
     def state(self) -> dict[str, Any]:
@@ -118,7 +118,9 @@ class WindowObjective:
     def next_loss(self, network: Forecaster) -> Loss:
         cutoff = self._sampler.draw(self._batch, self._generator)
         batch = self._windows.gather(cutoff).to(network.device)
-        prediction = network(batch.context, batch.observed, batch.past, batch.future, spread=batch.spread)
+        prediction = network(
+            batch.context, batch.observed, batch.past, batch.future, spread=batch.spread, static=batch.static
+        )
         return Loss(network.loss(prediction, batch.target, batch.target_observed), batch)
 
     def state(self) -> dict[str, Any]:

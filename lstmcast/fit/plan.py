@@ -255,6 +255,7 @@ def _architecture(
         targets=panel.values.shape[1],
         past=len(schema.past),
         future=len(schema.known_ahead),
+        static=schema.static_words,
         cell=wish.cell,
         layers=wish.layers,
         bidirectional=wish.bidirectional,

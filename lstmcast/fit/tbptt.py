@@ -54,15 +54,15 @@ class StreamObjective:
         if without:
             head, batches[0] = _divide(batches[0], without)
             with torch.no_grad():
-                state = network.carry(head.context, head.observed, head.past, state, head.starts)
+                state = network.carry(head.context, head.observed, head.past, state, head.starts, static=head.static)
         for batch in batches[:-1]:
-            state = network.carry(batch.context, batch.observed, batch.past, state, batch.starts)
+            state = network.carry(batch.context, batch.observed, batch.past, state, batch.starts, static=batch.static)
         now = batches[-1]
         target, observed, origins = now.target, now.target_observed, self._origins(now, network.architecture.patch)
         if origins is not None:
             target, observed = (part.flatten(0, 1)[origins] for part in (target, observed))
         prediction, state = network.stream(
-            now.context, now.observed, now.past, now.future, state, now.starts, origins=origins
+            now.context, now.observed, now.past, now.future, state, now.starts, origins=origins, static=now.static
         )
         loss = network.loss(prediction, target, observed)
         self._position += 1

@@ -35,14 +35,30 @@ class Network(Protocol):
     def needs_spread(self) -> bool: ...
 
     def __call__(
-        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, *, spread: Tensor | None = None
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        future: Tensor,
+        *,
+        spread: Tensor | None = None,
+        static: Tensor | None = None,
     ) -> Any: ...
 
     def quantiles(self, prediction: Any) -> Tensor: ...
 
     def initial_state(self, lanes: int) -> State: ...
 
-    def carry(self, context: Tensor, observed: Tensor, past: Tensor, state: State, starts: Tensor) -> State: ...
+    def carry(
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        state: State,
+        starts: Tensor,
+        *,
+        static: Tensor | None = None,
+    ) -> State: ...
 
     def stream(
         self,
@@ -54,6 +70,7 @@ class Network(Protocol):
         starts: Tensor,
         *,
         origins: Tensor | None = None,
+        static: Tensor | None = None,
     ) -> tuple[Any, State]: ...
 
 
@@ -190,7 +207,9 @@ def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64], thread
     def look(start: int) -> Part:
         chosen = slice(start, start + _WINDOWS)
         batch = windows.gather(torch.from_numpy(cutoffs[chosen])).to(network.device)
-        prediction = network(batch.context, batch.observed, batch.past, batch.future, spread=batch.spread)
+        prediction = network(
+            batch.context, batch.observed, batch.past, batch.future, spread=batch.spread, static=batch.static
+        )
         return np.arange(len(cutoffs))[chosen], network.quantiles(prediction).cpu().numpy()
 
     starts = range(0, len(cutoffs), _WINDOWS)
@@ -219,11 +238,18 @@ def _streamed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Ite
                 now = lanes.chunk(index).to(network.device)
                 here = row // size == index
                 if not here.any():
-                    state = network.carry(now.context, now.observed, now.past, state, now.starts)
+                    state = network.carry(now.context, now.observed, now.past, state, now.starts, static=now.static)
                     continue
                 origins = torch.from_numpy(lane[here] * size + row[here] % size).to(network.device)
                 prediction, state = network.stream(
-                    now.context, now.observed, now.past, now.future, state, now.starts, origins=origins
+                    now.context,
+                    now.observed,
+                    now.past,
+                    now.future,
+                    state,
+                    now.starts,
+                    origins=origins,
+                    static=now.static,
                 )
                 yield places[here], network.quantiles(prediction).cpu().numpy()
 
@@ -245,14 +271,16 @@ def _read_on(network: Network, begun: Begun) -> tuple[NDArray[np.float64], State
                     now = _rows(panel, newest[group[going]] - left[group[going]], size, horizon=shape.horizon)
                     now = now.to(network.device)
                     before = tuple(part[going] for part in own)
-                    after = network.carry(now.context, now.observed, now.past, before, now.starts)
+                    after = network.carry(now.context, now.observed, now.past, before, now.starts, static=now.static)
                     for part, new in zip(own, after, strict=True):
                         part[going] = new
                     left[group[going]] -= size
             for part, new in zip(state, own, strict=True):
                 part[group] = new
             now = _rows(panel, newest[group], 1, horizon=shape.horizon).to(network.device)
-            prediction, _ = network.stream(now.context, now.observed, now.past, now.future, own, now.starts)
+            prediction, _ = network.stream(
+                now.context, now.observed, now.past, now.future, own, now.starts, static=now.static
+            )
             out[group] = network.quantiles(prediction)[:, 0].cpu().numpy()
     return out + panel.shift[:, None, :, None], state
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+WORD = 8
+"""Numbers that a word is learned as, at most; never more than there are words."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
     """Every value is explicit; nothing is derived when the network is built.
 
     ``context`` T rows in, ``horizon`` H rows out, ``targets`` D, ``past`` covariates known over the context only,
-    ``future`` covariates known over context and horizon. ``quantiles`` Q levels in (0, 1), ascending, with .5 among
-    them; a point loss keeps (.5,). ``seasons`` are the lags of the seasonal base and of the season-mean normaliser,
-    in rows. Family names are those of the tables in ``net/*/__init__.py``. ``encoder`` is "stack", "tree" or "none";
+    ``future`` covariates known over context and horizon; ``static`` says how many words each covariate of a whole
+    series has, 0 for a number. ``quantiles`` Q levels in (0, 1), ascending, with .5 among them; a point loss keeps
+    (.5,). ``seasons`` are the lags of the seasonal base and of the season-mean normaliser, in rows. Family names are
+    those of the tables in ``net/*/__init__.py``. ``encoder`` is "stack", "tree" or "none";
     ``memory``, ``heads``, ``form`` ("product" or "additive") and ``forget_bias`` ("one" or "chrono") are told to the
     cell; the last four are the shares of ``stack.Regularisation``.
 
@@ -27,6 +31,7 @@ class Architecture:
     targets: int = 1
     past: int = 0
     future: int = 0
+    static: tuple[int, ...] = ()
     cell: str = "lstm"
     hidden: int = 64
     layers: int = 1
@@ -62,6 +67,16 @@ class Architecture:
     weight_drop: float = 0.0
     layer_drop: float = 0.0
     zoneout: float = 0.0
+
+    @property
+    def standing(self) -> int:
+        """Numbers that the static covariates become; they go into every row."""
+        return sum(min(WORD, count) if count else 1 for count in self.static)
+
+    @property
+    def ahead(self) -> int:
+        """Numbers known of each row ahead: of future covariates and of static ones."""
+        return self.future + self.standing
 
     @property
     def reach(self) -> int:

@@ -24,7 +24,7 @@ class Encoding(NamedTuple):
     ``state``    the encoder's state at the cutoff
     ``step``     one further step of the encoder: (..., C), state -> (..., C), state
     ``newest``   (B, C) the embedded last patch of the context
-    ``future``   (B, J, p·Kf) covariates known ahead, standardised
+    ``future``   (B, J, p·(Kf+E)) covariates known ahead, standardised, and the E numbers of static ones
     ``facts``    (B, FACTS·D) what is known of the history as a whole, or None
     ``feedback`` raw numbers (B, O) of patch j, and j -> (B, C) that patch's median, embedded like a patch of context
     """

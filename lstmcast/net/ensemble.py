@@ -63,7 +63,14 @@ class Ensemble(nn.Module):
         return any(shape.spread == "history" for shape in self.architectures)
 
     def forward(
-        self, context: Tensor, observed: Tensor, past: Tensor, future: Tensor, *, spread: Tensor | None = None
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        future: Tensor,
+        *,
+        spread: Tensor | None = None,
+        static: Tensor | None = None,
     ) -> Joint:
         """Arguments as ``Forecaster.forward``, with ``reach`` rows of context."""
         summaries: dict[tuple[int, int], Summary | None] = {}
@@ -75,7 +82,9 @@ class Ensemble(nn.Module):
             if shape.summarises and key not in summaries:
                 summaries[key] = member.summarise(context[:, rows], observed[:, rows])
             summary = summaries[key] if shape.summarises else None
-            predictions.append(member(context[:, rows], observed[:, rows], past[:, rows], future, summary, spread))
+            predictions.append(
+                member(context[:, rows], observed[:, rows], past[:, rows], future, summary, spread, static=static)
+            )
         return Joint(tuple(predictions), masked.last(context, observed))
 
     def quantiles(self, prediction: Joint) -> Tensor:
@@ -101,19 +110,33 @@ class Ensemble(nn.Module):
         starts: Tensor,
         *,
         origins: Tensor | None = None,
+        static: Tensor | None = None,
     ) -> tuple[Joint, State]:
         """Arguments as ``Forecaster.stream``."""
         predictions: list[Prediction] = []
         after: list[Tensor] = []
         for member, own in self._shares(state):
-            prediction, new = member.stream(context, observed, past, future, own, starts, origins=origins)
+            prediction, new = member.stream(
+                context, observed, past, future, own, starts, origins=origins, static=static
+            )
             predictions.append(prediction)
             after += new
         return Joint(tuple(predictions), None), tuple(after)
 
-    def carry(self, context: Tensor, observed: Tensor, past: Tensor, state: State, starts: Tensor) -> State:
+    def carry(
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        state: State,
+        starts: Tensor,
+        *,
+        static: Tensor | None = None,
+    ) -> State:
         """Arguments as ``Forecaster.carry``."""
-        parts = [member.carry(context, observed, past, own, starts) for member, own in self._shares(state)]
+        parts = [
+            member.carry(context, observed, past, own, starts, static=static) for member, own in self._shares(state)
+        ]
         return tuple(part for own in parts for part in own)
 
     def _shares(self, state: State) -> list[tuple[Forecaster, State]]:

@@ -32,6 +32,7 @@ from lstmcast.net.refusals import architecture_faults
 from lstmcast.net.relative import relative_loss
 from lstmcast.net.smoothing import ANCHORS, Summary, summarise
 from lstmcast.net.stack import Stack
+from lstmcast.net.standing import Standing
 from lstmcast.net.transforms import TRANSFORMS, Transform
 
 __all__ = ["Forecaster", "Prediction", "architecture_faults"]
@@ -75,14 +76,14 @@ class Forecaster(nn.Module):
         self.normaliser: Normaliser = NORMALISERS.load(a.normaliser)(context=a.context, seasons=a.seasons)
         self.base: Base = BASES.load(a.base)(horizon=a.horizon, seasons=a.seasons)
         self.head: Head = LOSSES.load(a.loss)(a.quantiles)
-        covariates = a.past + a.future
+        known = a.past + a.ahead
         reads = a.encoder != "none"
         self.embed = (
-            Embed(patch=a.patch, targets=a.targets, covariates=covariates, hidden=a.hidden, generator=generator)
+            Embed(patch=a.patch, targets=a.targets, covariates=known, hidden=a.hidden, generator=generator)
             if reads
             else None
         )
-        self.phase = Phase(a.patch, width=2 * a.targets + covariates)
+        self.phase = Phase(a.patch, width=2 * a.targets + known)
         self.stack = encoder.build(a, generator=generator)
         self.width = self.head.width + (self.base.methods if self.base.methods > 1 else 0)
         outputs = a.patch * a.targets * self.width
@@ -90,8 +91,9 @@ class Forecaster(nn.Module):
         if self.base.methods > 1:
             weights.quieten(self.decoder.write)
         self.highway = weights.silent_linear(a.context, a.horizon) if a.highway else None
-        self.register_buffer("covariate_mean", torch.zeros(covariates))
-        self.register_buffer("covariate_scale", torch.ones(covariates))
+        self.standing = Standing(a.static, generator=generator) if a.static else None
+        self.register_buffer("covariate_mean", torch.zeros(a.past + a.future))
+        self.register_buffer("covariate_scale", torch.ones(a.past + a.future))
 
     @property
     def device(self) -> torch.device:
@@ -113,6 +115,11 @@ class Forecaster(nn.Module):
         self.covariate_mean.copy_(mean)
         self.covariate_scale.copy_(torch.where(scale > 0, scale, 1.0))
 
+    def set_static_scale(self, mean: Tensor, scale: Tensor) -> None:
+        """Standardise static numbers with these means and deviations (S,) from now on."""
+        if self.standing is not None:
+            self.standing.set_scale(mean, scale)
+
     def summarise(self, context: Tensor, observed: Tensor) -> Summary | None:
         """Statistics of histories (B, reach, D) for ``forward``; None where the architecture has no use for them."""
         a = self.architecture
@@ -126,23 +133,26 @@ class Forecaster(nn.Module):
         future: Tensor,
         summary: Summary | None = None,
         spread: Tensor | None = None,
+        *,
+        static: Tensor | None = None,
     ) -> Prediction:
         """Forecast the H rows after a context.
 
         context (B, reach, D) in the user's units and observed (B, reach, D) bool; past (B, reach, K) all covariates
         over the context, future (B, H, Kf) those known ahead, NaN = missing. ``summary`` is that of ``summarise``,
         where it has been made already; ``spread`` (B, D) is the deviation of the whole series up to the cutoff, which
-        spread 'history' needs.
+        spread 'history' needs; ``static`` (B, S) what is said of the series as a whole.
         """
         a = self.architecture
         frame = self._framed(context, observed, summary, spread)
         z = frame.z
-        embedded = self._embedded(z, frame.observed, self._standardised(past[:, -a.context :]))
+        stands = self._stands(static, context)
+        embedded = self._embedded(z, frame.observed, self._known(past[:, -a.context :], stands))
         outputs, state = self.stack(embedded, self.stack.initial_state(len(z)))
         candidates = self.base.forecast(z, frame.observed, frame.classical)
         centre = candidates.mean(-1)
         straight = 0.0 if self.highway is None else self.highway(z.transpose(1, 2)).transpose(1, 2)
-        ahead = self._standardised_ahead(future)
+        ahead = self._known_ahead(future, stands)
         head = self._head(frame.location, frame.scale)
         last = self.stack.last(outputs)
         raw = self._write(last, state, embedded[:, -1], ahead, centre + straight, head, frame.facts)
@@ -210,6 +220,7 @@ class Forecaster(nn.Module):
         starts: Tensor,
         *,
         origins: Tensor | None = None,
+        static: Tensor | None = None,
     ) -> tuple[Prediction, State]:
         """Read a chunk of each lane's series and forecast from every row of it.
 
@@ -220,14 +231,15 @@ class Forecaster(nn.Module):
         Decoding costs ⌈H/p⌉ steps for each row, and one more where p > 1. With ``origins`` int64 (V,), places
         lane·T + row, only those rows are decoded, and the prediction is that of V windows.
         """
-        known = self._standardised(past)
+        stands = self._stands(static, context)
+        known = self._known(past, stands)
         rows, location, scale, running, waiting, recurrent = self._arrived(context, observed, known, state, starts)
         encoder, embed = cast(Stack, self.stack), cast(Embed, self.embed)
         start, waiting, after = self.phase.stream(encoder, embed, rows, waiting, recurrent, origins)
 
         lead = context.shape[:2] if origins is None else (len(origins), 1)
-        ahead = torch.cat([known[..., self.architecture.past :], self._standardised_ahead(future)], 1)
-        ahead = ahead.unfold(1, self.architecture.horizon, 1)[:, 1:].transpose(2, 3)  # (B, T, H, Kf)
+        ahead = torch.cat([known[..., self.architecture.past :], self._known_ahead(future, stands)], 1)
+        ahead = ahead.unfold(1, self.architecture.horizon, 1)[:, 1:].transpose(2, 3)  # (B, T, H, Kf+E)
 
         def taken(part: Tensor) -> Tensor:
             return part.flatten(0, 1) if origins is None else part.flatten(0, 1)[origins]
@@ -244,9 +256,18 @@ class Forecaster(nn.Module):
         )
         return prediction, (*running, *waiting, *after)
 
-    def carry(self, context: Tensor, observed: Tensor, past: Tensor, state: State, starts: Tensor) -> State:
+    def carry(
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        state: State,
+        starts: Tensor,
+        *,
+        static: Tensor | None = None,
+    ) -> State:
         """The state after a chunk, without forecasting from its rows. Arguments as in ``stream``."""
-        known = self._standardised(past)
+        known = self._known(past, self._stands(static, context))
         rows, _, _, running, waiting, recurrent = self._arrived(context, observed, known, state, starts)
         waiting, after = self.phase.carry(cast(Stack, self.stack), cast(Embed, self.embed), rows, waiting, recurrent)
         return (*running, *waiting, *after)
@@ -276,7 +297,7 @@ class Forecaster(nn.Module):
         head: Head,
         facts: Tensor | None,
     ) -> Tensor:
-        """Decode: ahead (B, H, Kf) standardised, centre (B, H, D) -> raw (B, H, D, width). ``head`` reads in units."""
+        """Decode: ahead (B, H, Kf+E), centre (B, H, D) -> raw (B, H, D, width). ``head`` reads in units."""
         a = self.architecture
         spare = -a.horizon % a.patch
         ahead = F.pad(ahead, (0, 0, 0, spare))
@@ -289,7 +310,7 @@ class Forecaster(nn.Module):
             median = head.quantiles(written, centre[:, rows])[..., self.head.median]
             return self._embedded(median.clamp(-LARGEST, LARGEST), observed, unknown[:, rows])[:, 0]
 
-        folded = ahead.reshape(len(ahead), ahead.shape[1] // a.patch, a.patch * a.future)
+        folded = ahead.reshape(len(ahead), ahead.shape[1] // a.patch, a.patch * a.ahead)
         raw: Tensor = self.decoder(Encoding(outputs, state, self.stack.step, newest, folded, facts, feedback))
         return raw.reshape(len(raw), a.horizon + spare, a.targets, self.width)[:, : a.horizon]
 
@@ -306,12 +327,23 @@ class Forecaster(nn.Module):
             return self.head.in_units(Units(location, scale, self.transform))
         return self.head
 
-    def _standardised(self, covariates: Tensor) -> Tensor:
-        return _standardised(covariates, self.covariate_mean, self.covariate_scale)
+    def _stands(self, static: Tensor | None, like: Tensor) -> Tensor:
+        """What the static covariates become, (B, E)."""
+        if self.standing is None:
+            return like.new_zeros(len(like), 0)
+        if static is None:
+            raise UsageError("the network was trained with static covariates", remedy="give it those of each series")
+        vectors: Tensor = self.standing(static)
+        return vectors
 
-    def _standardised_ahead(self, future: Tensor) -> Tensor:
+    def _known(self, past: Tensor, stands: Tensor) -> Tensor:
+        """Covariates of rows (B, T, K) standardised, with what stands for the series: (B, T, K+E)."""
+        return _beside(_standardised(past, self.covariate_mean, self.covariate_scale), stands)
+
+    def _known_ahead(self, future: Tensor, stands: Tensor) -> Tensor:
+        """As ``_known``, for covariates known ahead (B, H, Kf)."""
         first = self.architecture.past
-        return _standardised(future, self.covariate_mean[first:], self.covariate_scale[first:])
+        return _beside(_standardised(future, self.covariate_mean[first:], self.covariate_scale[first:]), stands)
 
     def _streaming(self) -> StreamingNormaliser:
         if not (self.architecture.stateful and isinstance(self.normaliser, StreamingNormaliser)):
@@ -325,6 +357,12 @@ class Forecaster(nn.Module):
 def _anchor(frame: Frame) -> Tensor:
     """The mean of Theta and Holt, normalised (B, H, D), where the history is summarised."""
     return frame.offset if frame.classical is None else frame.classical[..., ANCHORS].mean(-1)
+
+
+def _beside(rows: Tensor, stands: Tensor) -> Tensor:
+    if not stands.shape[1]:
+        return rows
+    return torch.cat([rows, stands.unsqueeze(1).expand(-1, rows.shape[1], -1)], -1)
 
 
 def _standardised(covariates: Tensor, mean: Tensor, scale: Tensor) -> Tensor:

@@ -149,7 +149,7 @@ def _repair(sources: Sequence[str], settings: ReaderSettings, schema: Schema | N
     repeated = frame.duplicated().to_numpy()
     frame, lines = frame[~repeated].reset_index(drop=True), lines[~repeated]
     changes += _count(repeated.sum(), "repeated row", "left out")
-    for name in {*schema.targets, *schema.past, *schema.future} - set(schema.categories):
+    for name in {*schema.targets, *schema.past, *schema.future, *schema.static} - set(schema.categories):
         given = frame[name].dropna().astype(str).str.strip()
         mended = plain(given, dialect).map(_divided)
         how = "as a share of 1" if name in dialect.percent else "with a decimal point only"
@@ -177,7 +177,7 @@ def _texts(
     """All sources as text, the line of each row, and what the new file says by being written at all."""
     dialect = schema.dialect
     frames, lines, changes = [], [], _rewritten(dialect)
-    numeric = {*schema.targets, *schema.past, *schema.future, schema.time_col}
+    numeric = {*schema.targets, *schema.past, *schema.future, *schema.static, schema.time_col}
     opened, _ = open_sources(sources, query=settings.query, parameters=settings.query_param)
     for source in opened:
         frame, numbers, found, comments = _source_texts(source, schema, numeric)

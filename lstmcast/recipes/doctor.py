@@ -115,6 +115,7 @@ def _wave() -> Panel:
         values=values.astype(np.float32),
         observed=np.ones((ROWS, 1), bool),
         covariates=np.zeros((ROWS, 0), np.float32),
+        static=np.zeros((1, 0), np.float32),
         shift=np.zeros((1, 1)),
         schema=schema,
     )

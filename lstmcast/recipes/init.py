@@ -86,6 +86,7 @@ def _as_settings(schema: Schema) -> dict[str, Any]:
         "past": schema.past,
         "future": schema.future or None,
         "parent": schema.parent or None,
+        "static": schema.static or None,
         "freq": schema.frequency.name,
         "tz": clock.tz,
         "date_format": clock.formats or None,

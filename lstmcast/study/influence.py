@@ -107,5 +107,7 @@ def _mase(network: Ensemble, batch: Batch, divisor: Tensor) -> float:
 
 
 def _median(network: Ensemble, batch: Batch) -> Tensor:
-    prediction = network(batch.context, batch.observed, batch.past, batch.future, spread=batch.spread)
+    prediction = network(
+        batch.context, batch.observed, batch.past, batch.future, spread=batch.spread, static=batch.static
+    )
     return network.quantiles(prediction)[..., network.architecture.quantiles.index(0.5)]

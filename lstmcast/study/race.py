@@ -17,7 +17,7 @@ from lstmcast.errors import UsageError
 from lstmcast.family import nearest
 from lstmcast.fit import device, optimiser
 from lstmcast.fit.interrupt import Stop
-from lstmcast.fit.loop import covariate_scale, make_objective
+from lstmcast.fit.loop import covariate_scale, make_objective, static_scale
 from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast import metrics
 from lstmcast.forecast.backtest import backtest_frame
@@ -145,6 +145,7 @@ def _network(candidate: Candidate, panel: Panel, *, seed: int) -> Forecaster:
     if candidate.name in COMPARATORS:
         COMPARATORS.load(candidate.name)().move_into(network, generator=generator)
     network.set_covariate_scale(*covariate_scale(panel, candidate.plan))
+    network.set_static_scale(*static_scale(panel))
     return network
 
 

@@ -20,7 +20,7 @@ class Direct(nn.Module):
         self.outputs = outputs
         self.dropout = nn.Dropout(a.dropout)
         self.write = weights.linear(stack.width, -(-a.horizon // a.patch) * outputs, generator=generator)
-        self.future = weights.linear(a.patch * a.future, outputs, generator=generator) if a.future else None
+        self.future = weights.linear(a.patch * a.ahead, outputs, generator=generator) if a.ahead else None
 
     def forward(self, encoding: Encoding) -> Tensor:
         raw = torch.unflatten(self.write(self.dropout(encoding.outputs)), -1, (-1, self.outputs))

@@ -25,7 +25,7 @@ class Parallel(nn.Module):
         super().__init__()
         a = architecture
         self.position = weights.normal(-(-a.horizon // a.patch), a.hidden, generator=generator)
-        self.future = weights.linear(a.patch * a.future, a.hidden, generator=generator) if a.future else None
+        self.future = weights.linear(a.patch * a.ahead, a.hidden, generator=generator) if a.ahead else None
         self.facts = weights.linear(FACTS * a.targets, a.hidden, generator=generator) if a.facts else None
         self.dropout = nn.Dropout(a.dropout)
         self.write = weights.linear(a.hidden, outputs, generator=generator)

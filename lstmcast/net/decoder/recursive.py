@@ -21,7 +21,7 @@ class Recursive(nn.Module):
         self.patches = -(-a.horizon // a.patch)
         self.dropout = nn.Dropout(a.dropout)
         self.write = weights.linear(stack.width, outputs, generator=generator)
-        self.future = weights.linear(a.patch * a.future, stack.width, generator=generator) if a.future else None
+        self.future = weights.linear(a.patch * a.ahead, stack.width, generator=generator) if a.ahead else None
 
     def forward(self, encoding: Encoding) -> Tensor:
         h, state = encoding.outputs, encoding.state

@@ -23,7 +23,7 @@ class Seq2Seq(nn.Module):
         self.patches = -(-a.horizon // a.patch)
         self.cell = CELLS.load(a.cell)(a.hidden, a.hidden, generator=generator)
         self.bridge = Bridge(stack.state_widths, self.cell, generator=generator)
-        self.future = weights.linear(a.patch * a.future, a.hidden, generator=generator) if a.future else None
+        self.future = weights.linear(a.patch * a.ahead, a.hidden, generator=generator) if a.ahead else None
         self.dropout = nn.Dropout(a.dropout)
         self.write = weights.linear(a.hidden, outputs, generator=generator)
 
