@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lstmcast.net.cells import Cell, NativeCell, State
-from lstmcast.net.loop import Course, Given, run
+from lstmcast.net.loop import run
+from lstmcast.net.outward import Course, Given
 from lstmcast.net.rules import Rule
 from lstmcast.net.rules.aten_special import RULES as ATEN
 
@@ -74,7 +75,7 @@ def mix(new: State, before: State, keep: tuple[Tensor | float | None, ...]) -> S
 def rules(road: Road) -> Mapping[str, Rule]:
     """The pointwise rules of a road; those of numba are imported when they are asked for."""
     if road == "aten":
-        return cast("Mapping[str, Rule]", ATEN)
+        return ATEN
     return cast("Mapping[str, Rule]", import_module("lstmcast.net.rules.compiled").RULES)
 
 
@@ -125,7 +126,7 @@ def _looped(
     """The shared loop, in the precision of the state whatever autocast asks of products."""
     with torch.autocast(x.device.type, enabled=False):
         packed = cell.packed(x.to(state[0].dtype).transpose(0, 1))
-        given = Given(packed.x, packed.weight, packed.added, packed.modulator, packed.modulating, packed.projection)
+        given = Given(packed.x, packed.weight, packed.arriving, packed.modulator, packed.modulating, packed.projection)
         course = Course(
             rule=rules(road)[cell.rule],
             parameters=len(packed.parameters),

@@ -16,8 +16,8 @@ class Packed(NamedTuple):
     """A cell's weights and one time-major input (T, B, ·), as the shared loop takes them. R is the width of h.
 
     ``weight``     (N, K) on [what is read of h | x | 1], N blocks of C one below the other
-    ``x``          (T, B, F), or None where the inputs come in ``added`` and the weights are on h alone
-    ``added``      (T, B, N) summands the rule adds itself
+    ``x``          (T, B, F)
+    ``arriving``   (N, F) on x, where the rule wants the inputs' sums apart and ``weight`` is on h alone
     ``modulator``  (T, B, R) multiplies U_m h₋ (``modulating`` (R, R)), and that is read in place of h₋
     ``crossed``    [h₋ | h₋⊙x] is read in place of h₋
     ``projection`` (R, C) from what the rule gives to h
@@ -25,8 +25,8 @@ class Packed(NamedTuple):
     """
 
     weight: Tensor
-    x: Tensor | None
-    added: Tensor | None = None
+    x: Tensor
+    arriving: Tensor | None = None
     modulator: Tensor | None = None
     modulating: Tensor | None = None
     crossed: bool = False

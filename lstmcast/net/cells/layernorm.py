@@ -60,10 +60,14 @@ class LayerNorm(nn.Module):
         return h, (h, c)
 
     def packed(self, x: Tensor) -> Packed:
-        """The input's share is standardised for all steps at once; the rule standardises the rest."""
-        return Packed(
-            self.weight_hh, None, added=self._arriving(x), parameters=(self.gain_hh, self.gain_c, self.bias_c)
-        )
+        """Weights are centred over the units of each gate, so that no sum has a mean to be taken away."""
+        recurrent, arriving = (weight.flatten(0, 1) for weight in map(self._centred, (self.weight_hh, self.weight_ih)))
+        parameters = (self.gain_hh, self.gain_ih, self.bias, self.gain_c, self.bias_c)
+        return Packed(recurrent, x, arriving=arriving, parameters=parameters)
+
+    def _centred(self, weight: Tensor) -> Tensor:
+        gates = torch.unflatten(weight, 0, (4, self.hidden))
+        return gates - gates.mean(1, keepdim=True)
 
     def _arriving(self, x: Tensor) -> Tensor:
         return torch.addcmul(self.bias, self._standardised(F.linear(x, self.weight_ih)), self.gain_ih)

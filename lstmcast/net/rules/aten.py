@@ -13,7 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lstmcast.net.rules import Advance, Frame, Upstream
+from lstmcast.net.rules import Frame, Upstream
+from lstmcast.net.rules.stepwise import Advance
 
 times_sigmoid_slope = torch.ops.aten.sigmoid_backward.grad_input
 times_tanh_slope = torch.ops.aten.tanh_backward.grad_input

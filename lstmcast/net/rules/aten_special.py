@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lstmcast.net.rules import Advance, Frame, Upstream
+from lstmcast.net.rules import Frame, Rule, Upstream
 from lstmcast.net.rules.aten import (
     LSTM,
     Coupled,
@@ -23,6 +23,7 @@ from lstmcast.net.rules.aten import (
     times_sigmoid_slope,
     times_tanh_slope,
 )
+from lstmcast.net.rules.stepwise import Advance, Stepwise
 
 EPSILON = 1e-5
 """Under the root of a variance, as in ``torch.nn.LayerNorm``."""
@@ -167,53 +168,59 @@ class SLSTM:
         return retreat, settled
 
 
-def _normalised(x: Tensor, out: Tensor) -> Tensor:
-    """(…, C) standardised over C into ``out``; 1/deviation (…, 1) is returned."""
-    normal, _, inverse = torch.native_layer_norm(x, [x.shape[-1]], None, None, EPSILON)
-    out.copy_(normal)
-    return inverse
+standardise = torch.ops.aten.native_layer_norm.out
+unstandardise = torch.ops.aten.native_layer_norm_backward
+
+
+def _slope(v: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, gain: Tensor | None = None) -> Tensor:
+    """The gradient v of a standardised x (…, C), taken back to x."""
+    slope: Tensor = unstandardise(v, x, [x.shape[-1]], mean, inverse, gain, None, [True, False, False])[0]
+    return slope
 
 
 class LayerNorm:
-    """u = added + γ⊙LN(sums) per gate, then as ``LSTM`` but h = o⊙tanh(γ_c⊙LN(c) + β_c).
+    """u = γ⊙LN(sums) + γ_a⊙LN(added) + β per gate, then as ``LSTM`` but h = o⊙tanh(γ_c⊙LN(c) + β_c).
 
-    Parameters γ (4C,), γ_c (C,), β_c (C,). Kept from the forward half: LN(sums), LN(c) and the reciprocal deviations.
+    Parameters γ, γ_a, β (4C,), γ_c and β_c (C,). Kept for the way back: LN(sums) and its reciprocal deviations, mean
+    and reciprocal deviation of c.
     """
 
     scale: ClassVar[tuple[int, ...]] = (1, 1, 1, 1)
     direct: ClassVar[bool] = False
-    stash: ClassVar[tuple[tuple[int, int], ...]] = ((4, 0), (1, 0), (0, 5))
+    stash: ClassVar[tuple[tuple[int, int], ...]] = ((4, 0), (0, 4), (0, 1), (0, 1))
 
     def forward(self, frame: Frame) -> Advance:
-        (before,), (after,), (gain, gain_c, bias_c) = frame.memory, frame.after, frame.parameters
-        width, minus = before.shape[2], minus_one(before.dtype, before.device)
-        gates, blocks, (i, f, g, o) = frame.gates.unbind(0), _by_gate(frame.gates), steps(frame.gates, 4)
-        added = frame.added if frame.added is not None else torch.zeros_like(frame.gates)
-        extra, c, new, out = added.unbind(0), before.unbind(0), after.unbind(0), frame.output[..., :width].unbind(0)
-        normal_gates, normal_c, deviations = frame.stash
-        normals, normal_blocks = normal_gates.unbind(0), _by_gate(normal_gates)
-        cells, spread, shown = normal_c.unbind(0), deviations.unbind(0), torch.empty_like(before[0])
+        (before,), (after,), (gain, gain_a, bias, gain_c, bias_c) = frame.memory, frame.after, frame.parameters
+        lanes, width, minus = before.shape[1], before.shape[2], minus_one(before.dtype, before.device)
+        twice = torch.cat([gain.new_ones(2, width), gain.new_full((1, width), 2), gain.new_ones(1, width)]).flatten()
+        extra = torch.addcmul(bias, _apart(frame)[0].flatten(2), gain_a).mul_(twice).unbind(0)
+        gain, gain_c, bias_c, shape = gain * twice, 2 * gain_c, 2 * bias_c, [width]
+        gates, blocks, (i, f, g, o) = frame.gates.unbind(0), _by_gate(frame.gates).unbind(0), steps(frame.gates, 4)
+        c, new, out = before.unbind(0), after.unbind(0), frame.output[..., :width].unbind(0)
+        normals, normal_blocks = frame.stash[0].unbind(0), _by_gate(frame.stash[0]).unbind(0)
+        inverses, means, inverses_c = (part.unbind(0) for part in (frame.stash[1].unsqueeze(3), *frame.stash[2:]))
+        mean, shown = gain.new_empty(lanes, 4, 1), torch.empty_like(before[0])
 
         def advance(t: int) -> None:
-            spread[t][:, :4] = _normalised(blocks[t], normal_blocks[t])[..., 0]
+            standardise(blocks[t], shape, None, None, EPSILON, out0=normal_blocks[t], out1=mean, out2=inverses[t])
             torch.addcmul(extra[t], normals[t], gain, out=gates[t])
-            g[t].mul_(2)
             gates[t].sigmoid_()
             from_sigmoid_(g[t], minus)
             torch.mul(f[t], c[t], out=new[t])
             new[t].addcmul_(i[t], g[t])
-            spread[t][:, 4:] = _normalised(new[t], cells[t])
-            torch.addcmul(bias_c, cells[t], gain_c, out=shown)
-            torch.mul(o[t], tanh_(shown, minus), out=out[t])
+            standardise(new[t], shape, gain_c, bias_c, EPSILON, out0=shown, out1=means[t], out2=inverses_c[t])
+            shown.sigmoid_()
+            from_sigmoid_(shown, minus)
+            torch.mul(o[t], shown, out=out[t])
 
         return advance
 
     def backward(self, frame: Frame, upstream: Upstream) -> tuple[Advance, Callable[[], None]]:
-        (before,), (gain, gain_c, bias_c) = frame.memory, frame.parameters
-        (dc,), dh = upstream.memory, upstream.output
-        d = upstream.added if upstream.added is not None else torch.empty_like(frame.gates)
-        normal_gates, normal_c, deviations = frame.stash
+        (before,), (after,), (gain, gain_a, _, gain_c, bias_c) = frame.memory, frame.after, frame.parameters
+        (dc,), dh, d = upstream.memory, upstream.output, torch.empty_like(frame.gates)
+        normal, inverses, means, inverses_c = frame.stash
         (i, f, g, o), (d_i, d_f, d_g, d_o) = frame.gates.chunk(4, 2), d.chunk(4, 2)
+        normal_c = (after - means) * inverses_c
         shown = tanh_(torch.addcmul(bias_c, normal_c, gain_c), minus_one(d.dtype, d.device))
         times_sigmoid_slope(g, i, grad_input=d_i)
         times_sigmoid_slope(before, f, grad_input=d_f)
@@ -222,43 +229,53 @@ class LayerNorm:
         through = times_tanh_slope(o, shown, grad_input=shown)
         slopes, whole, first = through.unbind(0), d.unbind(0), torch.unflatten(d, 2, (4, -1))[:, :, :3].unbind(0)
         to_o, keep, wide = d_o.unbind(0), f.unbind(0), dc.unsqueeze(1)
-        blocks, normals, cells = _by_gate(upstream.gates), _by_gate(normal_gates), normal_c.unbind(0)
-        out, spread = upstream.gates.unbind(0), deviations.unbind(0)
+        normals, cells, out = _by_gate(normal).unbind(0), after.unbind(0), _by_gate(upstream.gates).unbind(0)
+        spread, mean_c, spread_c = inverses.unsqueeze(3).unbind(0), means.unbind(0), inverses_c.unbind(0)
+        none, one = torch.zeros_like(spread[0]), torch.ones_like(spread[0])
+        inner = torch.empty_like(whole[0])
+        blocks = torch.unflatten(inner, 1, (4, -1))
 
         def retreat(t: int) -> None:
             to_o[t].mul_(dh)
             slopes[t].mul_(dh)
-            dc.add_(_normal_slope(slopes[t] * gain_c, cells[t], spread[t][:, 4:]))
+            dc.add_(_slope(slopes[t], cells[t], mean_c[t], spread_c[t], gain_c))
             first[t].mul_(wide)
             dc.mul_(keep[t])
-            torch.mul(whole[t], gain, out=out[t])
-            blocks[t].copy_(_normal_slope(blocks[t], normals[t], spread[t][:, :4, None]))
+            torch.mul(whole[t], gain, out=inner)
+            torch.mul(_slope(blocks, normals[t], none, one), spread[t], out=out[t])
 
         def settle() -> None:
-            upstream.parameters[0].add_((d * normal_gates).sum((0, 1)))
-            upstream.parameters[1].add_((through * normal_c).sum((0, 1)))
-            upstream.parameters[2].add_(through.sum((0, 1)))
+            normal_a, mean_a, inverse_a = _apart(frame)
+            sums = (d * normal, d * normal_a.flatten(2), d, through * normal_c, through)
+            for total, share in zip(upstream.parameters, sums, strict=True):
+                total.add_(share.sum((0, 1)))
+            if frame.added is not None and upstream.added is not None:
+                back = _slope(_by_gate(d * gain_a), _by_gate(frame.added), mean_a, inverse_a)
+                upstream.added.copy_(back.flatten(2))
 
         return retreat, settle
 
 
-def _by_gate(buffer: Tensor) -> tuple[Tensor, ...]:
-    return torch.unflatten(buffer, 2, (4, -1)).unbind(0)
+def _by_gate(buffer: Tensor) -> Tensor:
+    return torch.unflatten(buffer, 2, (4, -1))
 
 
-def _normal_slope(v: Tensor, normal: Tensor, inverse: Tensor) -> Tensor:
-    """(v − mean v − x̂·mean(v·x̂)) / deviation, the gradient through a standardisation."""
-    slope = (v * normal).mean(-1, keepdim=True)
-    return torch.addcmul(v - v.mean(-1, keepdim=True), normal, slope, value=-1).mul_(inverse)
+def _apart(frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
+    """The further sums of all steps standardised gate by gate, their mean and reciprocal deviation."""
+    added = _by_gate(frame.gates if frame.added is None else frame.added)
+    return torch.native_layer_norm(added, [added.shape[3]], None, None, EPSILON)
 
 
-RULES = {
-    "lstm": LSTM(),
-    "peephole": Peephole(),
-    "coupled": Coupled(),
-    "highway": Highway(),
-    "rnn": RNN(),
-    "gru": GRU(),
-    "slstm": SLSTM(),
-    "layernorm": LayerNorm(),
+RULES: dict[str, Rule] = {
+    name: Stepwise(steps)
+    for name, steps in {
+        "lstm": LSTM(),
+        "peephole": Peephole(),
+        "coupled": Coupled(),
+        "highway": Highway(),
+        "rnn": RNN(),
+        "gru": GRU(),
+        "slstm": SLSTM(),
+        "layernorm": LayerNorm(),
+    }.items()
 }
