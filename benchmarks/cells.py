@@ -41,6 +41,7 @@ ROUNDS, ROUND_SECONDS = 5, 0.15
 
 def product_flops(name: str, batch: int, steps: int, inputs: int, hidden: int) -> int:
     """Multiplications of one forward pass."""
+    inputs = hidden if name == "multiplicative-additive" else inputs  # it wants as many of both
     blocks = {"gru": 3, "coupled": 3, "rnn": 1, "highway": 5}.get(name, 4)
     recurrent = blocks * hidden * (hidden + inputs)
     extra = {

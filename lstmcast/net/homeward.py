@@ -4,13 +4,12 @@ weights are one product per chunk of steps, over all its rows at once."""
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from lstmcast.net.outward import Journey, Kept
-from lstmcast.net.rules import Homeward, Some, Upstream
+from lstmcast.net.outward import Journey, Kept, Steps
+from lstmcast.net.rules import Homeward, Some, Upstream, seen
 from lstmcast.net.rules.stepwise import product
 
-CHUNK_BYTES, CHUNK_ROWS = 1 << 20, 512
+CHUNK_BYTES, CHUNK_ROWS = 1 << 21, 512
 """Gradients of the sums are kept for about so much at a time: in cache, and enough rows for an efficient product."""
 
 
@@ -21,21 +20,14 @@ def homeward(j: Journey, kept: Kept, upstream: Some, *, needs_x: bool) -> Some:
         flow = _Flow(j, sums.length, upstream, (None,) * len(upstream))
     else:
         flow = _Flow(j, sums.length, (upstream[0], *(None,) * j.memories), upstream[1:])
-    checkpointed = j.segment < j.steps
-    weight = j.forward_weight() if checkpointed else None
+    steps, checkpointed = Steps(j, kept), j.segment < j.steps
+    way = _Way(j, steps, flow, sums)
     for a, e in _chunks(j, sums.length):
-        if weight is not None:
-            j.again(kept, weight, a, e)
-        n, frame = e - a, j.frame(kept, a, e, offset=a if checkpointed else 0)
-        gradients = Upstream(
-            gates=sums.gates[:n],
-            added=None if sums.added is None else sums.added[:n],
-            output=flow.inner,
-            h=flow.direct,
-            memory=flow.whole[1:],
-            parameters=sums.parameters,
-        )
-        j.course.rule.homeward(frame, gradients, _between(j, kept, flow, sums, a, e))
+        if checkpointed:
+            steps.again(a, e)
+        flow.arrive(a, e)
+        gradients, between = way.cut(a, e)
+        j.rule.homeward(steps.frame(a, e, offset=a if checkpointed else 0), gradients, between)
         sums.chunk(kept, a, e)
     return (*sums.collect(), *flow.whole)
 
@@ -45,32 +37,6 @@ def _chunks(j: Journey, length: int) -> list[tuple[int, int]]:
     if j.segment < j.steps:
         return [(a, min(a + j.segment, j.steps)) for a in range(0, j.steps, j.segment)][::-1]
     return [(max(0, e - length), e) for e in range(j.steps, 0, -length)]
-
-
-def _between(j: Journey, kept: Kept, flow: _Flow, sums: _Sums, a: int, e: int) -> Homeward:
-    n, given = e - a, j.given
-    return Homeward(
-        weight=flow.weight,
-        read=flow.read,
-        above=flow.above(a, e),
-        whole=flow.whole,
-        keep=tuple(None if share is None else share[a:e] for share in j.keep),
-        carried=flow.carried,
-        new=flow.new,
-        inner=flow.inner,
-        direct=flow.direct if j.course.rule.direct else None,
-        rows=kept.rows[a:e],
-        mask=j.course.mask,
-        modulating=given.modulating,
-        modulator=None if given.modulator is None else given.modulator[a:e],
-        product=None if kept.product is None else kept.product[a:e],
-        d_modulator=None if sums.modulator is None else sums.modulator[a:e],
-        modulated=None if sums.modulated is None else sums.modulated[:n],
-        x=given.x[a:e] if j.course.crossed else None,
-        d_x=None if sums.crossed is None else sums.crossed[:n],
-        projection=given.projection,
-        projected=None if sums.projected is None else sums.projected[:n],
-    )
 
 
 class _Flow:
@@ -94,18 +60,17 @@ class _Flow:
         self.direct = j.empty(j.lanes, j.width)
         self.read = j.empty(j.lanes, j.reads)
         self.weight = j.given.weight[:, : j.reads].contiguous()
-        self._above: Some = tuple(
+        self.above: Some = tuple(
             None if rows is None else j.empty(length, *part.shape) for part, rows in zip(whole, every, strict=True)
         )
 
-    def above(self, a: int, e: int) -> Some:
-        """What arrives for the states before steps a to e; nothing does for the first state of all."""
-        for rows, buffer in zip(self.every, self._above, strict=True):
+    def arrive(self, a: int, e: int) -> None:
+        """Lay out what arrives for the states before steps a to e; nothing does for the first state of all."""
+        for rows, buffer in zip(self.every, self.above, strict=True):
             if rows is not None and buffer is not None:
                 first = 0 if a else 1
                 buffer[:first] = 0
                 buffer[first : e - a] = rows[a + first - 1 : e - 1]
-        return tuple(None if buffer is None else buffer[: e - a] for buffer in self._above)
 
 
 class _Sums:
@@ -157,3 +122,59 @@ class _Sums:
         arriving = None if self.arriving is None else self.arriving.t()
         given = (self.x, self.weight.t(), arriving, self.modulator, self.modulating, self.projection)
         return (*given, *self.parameters)
+
+
+class _Way:
+    """The buffers of the way back as the rule takes them, cut into chunks of steps."""
+
+    def __init__(self, j: Journey, steps: Steps, flow: _Flow, sums: _Sums) -> None:
+        view, given = j.rule.seen, steps.given
+        self.upstream = Upstream(
+            gates=view(sums.gates),
+            added=None if sums.added is None else view(sums.added),
+            output=view(flow.inner),
+            h=view(flow.direct),
+            memory=seen(flow.whole[1:], view),
+            parameters=seen(sums.parameters, view),
+        )
+        whole = seen(flow.whole, view)
+        self.between = Homeward(
+            weight=view(flow.weight),
+            read=view(flow.read),
+            above=seen(flow.above, view),
+            whole=whole,
+            keep=steps.keep,
+            carried=seen(flow.carried, view),
+            new=whole[0] if flow.new is flow.whole[0] else view(flow.new),
+            inner=self.upstream.output,
+            direct=self.upstream.h if j.rule.direct else None,
+            rows=steps.kept.rows,
+            mask=steps.mask,
+            modulating=given.modulating,
+            modulator=given.modulator,
+            product=steps.kept.product,
+            d_modulator=None if sums.modulator is None else view(sums.modulator),
+            modulated=None if sums.modulated is None else view(sums.modulated),
+            x=given.x if j.course.crossed else None,
+            d_x=None if sums.crossed is None else view(sums.crossed),
+            projection=given.projection,
+            projected=None if sums.projected is None else view(sums.projected),
+        )
+
+    def cut(self, a: int, e: int) -> tuple[Upstream, Homeward]:
+        """Steps a to e."""
+        n, u, b = e - a, self.upstream, self.between
+        upstream = u._replace(gates=u.gates[:n], added=None if u.added is None else u.added[:n])
+        between = b._replace(
+            above=tuple([None if part is None else part[:n] for part in b.above]),
+            keep=tuple([None if share is None else share[a:e] for share in b.keep]),
+            rows=b.rows[a:e],
+            modulator=None if b.modulator is None else b.modulator[a:e],
+            product=None if b.product is None else b.product[a:e],
+            d_modulator=None if b.d_modulator is None else b.d_modulator[a:e],
+            modulated=None if b.modulated is None else b.modulated[:n],
+            x=None if b.x is None else b.x[a:e],
+            d_x=None if b.d_x is None else b.d_x[:n],
+            projected=None if b.projected is None else b.projected[:n],
+        )
+        return upstream, between

@@ -15,7 +15,6 @@ from lstmcast.net.homeward import homeward
 from lstmcast.net.outward import GIVEN, Course, Given, Journey, Kept
 
 
-
 def run(course: Course, given: Given, parameters: tuple[Tensor, ...], state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """h (T, B, R) of all steps and the final state, or, traced, all state tensors of all steps."""
     if not torch.is_grad_enabled() and not course.traced:

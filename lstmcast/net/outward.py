@@ -6,11 +6,12 @@ A step is one product of [h | x | 1] with all weights stacked, then the cell's p
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from lstmcast.net.rules import Frame, Outward, Rule
+from lstmcast.net.rules import Frame, Outward, Rule, seen
 from lstmcast.net.rules.stepwise import product
 
 Keep = Tensor | float | None
@@ -69,7 +70,7 @@ class Journey:
     """One run, forwards or backwards: its sizes and its buffers."""
 
     def __init__(self, course: Course, given: Given, parameters: tuple[Tensor, ...], state: tuple[Tensor, ...]) -> None:
-        self.course = course
+        self.course, self.rule = course, course.rule
         self.given = given._replace(
             x=given.x.contiguous() if course.crossed else given.x,
             modulator=None if given.modulator is None else given.modulator.contiguous(),
@@ -101,15 +102,10 @@ class Journey:
         """All steps, and what the way back needs of them."""
         kept = self._buffers(state)
         for memory, first in zip(kept.memory, state[1:], strict=True):
-            memory[0].copy_(first)
-        weight = self.forward_weight()
+            memory[0] = first
+        steps = Steps(self, kept)
         for number, a in enumerate(range(0, self.steps, self.segment)):
-            if a:
-                for memory in kept.memory:
-                    memory[0].copy_(memory[self.segment])
-            for start, memory in zip(kept.starts, kept.memory, strict=False):
-                start[number].copy_(memory[0])
-            self._segment(kept, weight, a, min(a + self.segment, self.steps))
+            steps.forward(number, a, min(a + self.segment, self.steps))
         return kept
 
     def _buffers(self, state: tuple[Tensor, ...]) -> Kept:
@@ -140,76 +136,102 @@ class Journey:
             starts=tuple(self.empty(starts, B, self.width) for _ in range(self.memories)) if starts else (),
         )
 
-    def forward_weight(self) -> Tensor:
-        """(K, N), with the scale of the rule."""
-        weight, scale = self.given.weight, self.course.rule.scale
+
+class Steps:
+    """The buffers of a journey as its rule takes them, cut into the steps that are taken together."""
+
+    def __init__(self, j: Journey, kept: Kept) -> None:
+        self.j, self.rule, self.tensors = j, j.rule, kept
+        view = j.rule.seen
+        self.kept, self.given = seen(kept, view), seen(j.given, view)
+        self.keep, self.parameters = seen(j.keep, view), seen(j.parameters, view)
+        self.mask = None if j.course.mask is None else view(j.course.mask.contiguous())
+        fresh = iter(self.kept.fresh)
+        self.fresh = [None if share is None else next(fresh) for share in self.keep]
+
+    @cached_property
+    def weights(self) -> tuple[Any, Any, Any, Any]:
+        """What is multiplied with from the right: all weights (K, N) with the scale of the rule, the modulating and
+        the projecting ones, and a buffer for h projected."""
+        j, view = self.j, self.rule.seen
+        weight, scale = j.given.weight, j.rule.scale
         if set(scale) != {1}:
-            factors = weight.new_tensor(scale).repeat_interleave(self.width)
-            weight = weight * factors[:, None]
-        return weight.t().contiguous()
+            weight = weight * weight.new_tensor(scale).repeat_interleave(j.width)[:, None]
+        modulating, projection = j.given.modulating, j.given.projection
+        return (
+            view(weight.t().contiguous()),
+            None if modulating is None else view(modulating.t().contiguous()),
+            None if projection is None else view(projection.t().contiguous()),
+            None if projection is None else view(j.empty(j.lanes, j.outputs)),
+        )
 
-    def _fresh(self, kept: Kept) -> list[Tensor | None]:
-        fresh = iter(kept.fresh)
-        return [None if share is None else next(fresh) for share in self.keep]
+    def forward(self, number: int, a: int, e: int) -> None:
+        """Take the steps of one segment."""
+        if a:
+            for memory in self.kept.memory:
+                memory[0] = memory[self.j.segment]
+        for start, memory in zip(self.kept.starts, self.kept.memory, strict=False):
+            start[number] = memory[0]
+        self._arriving(a, e)
+        self.rule.outward(self.frame(a, e, offset=a), self._between(a, e))
 
-    def frame(self, kept: Kept, a: int, e: int, *, offset: int) -> Frame:
+    def again(self, a: int, e: int) -> None:
+        """Fill the segment's buffers for steps a to e once more. All h are known, and so is what was read of them."""
+        for memory, start in zip(self.kept.memory, self.kept.starts, strict=True):
+            memory[0] = start[a // self.j.segment]
+        self._arriving(a, e)
+        frame, between = self.frame(a, e, offset=a), self._between(a, e)
+        if self.kept.middle is None and self.keep[0] is None:
+            frame = frame._replace(output=self.scratch[: e - a])
+        known: dict[str, Any] = dict.fromkeys(("mask", "modulating", "modulator", "product", "read", "x", "projection"))
+        self.rule.outward(frame, between._replace(keep=(None, *between.keep[1:]), **known))
+
+    @cached_property
+    def scratch(self) -> Any:
+        """Where outputs go that are known already."""
+        return self.rule.seen(self.j.empty(self.j.segment, self.j.lanes, self.j.width))
+
+    def _arriving(self, a: int, e: int) -> None:
+        """The inputs' share of the sums, where the rule wants it apart."""
+        j, added = self.j, self.tensors.added
+        if added is not None and j.given.arriving is not None:
+            product(j.given.x[a:e].flatten(0, 1), j.given.arriving.t(), added[: e - a].flatten(0, 1))
+
+    def frame(self, a: int, e: int, *, offset: int) -> Frame:
         """Steps a to e, which stand from ``a − offset`` in the segment's buffers."""
-        here, later = slice(a - offset, e - offset), slice(a - offset + 1, e - offset + 1)
-        new_h, *new_memory = self._fresh(kept)
+        kept, here, later = self.kept, slice(a - offset, e - offset), slice(a - offset + 1, e - offset + 1)
+        new_h, *new_memory = self.fresh
         output = kept.h[a + 1 : e + 1] if new_h is None else new_h[here]
         return Frame(
             gates=kept.gates[here],
             added=None if kept.added is None else kept.added[here],
             h=kept.h[a:e],
-            memory=tuple(memory[here] for memory in kept.memory),
+            memory=tuple([memory[here] for memory in kept.memory]),
             output=output if kept.middle is None else kept.middle[here],
             after=tuple(
-                memory[later] if new is None else new[here]
-                for memory, new in zip(kept.memory, new_memory, strict=True)
+                [m[later] if new is None else new[here] for m, new in zip(kept.memory, new_memory, strict=True)]
             ),
-            stash=tuple(buffer[here] for buffer in kept.stash),
+            stash=tuple([buffer[here] for buffer in kept.stash]),
             parameters=self.parameters,
         )
 
-    def _between(self, kept: Kept, weight: Tensor, a: int, e: int) -> Outward:
-        n, given = e - a, self.given
-        projects, modulates = given.projection is not None, given.modulating is not None
+    def _between(self, a: int, e: int) -> Outward:
+        kept, n = self.kept, e - a
+        weight, modulating, projection, narrow = self.weights
         return Outward(
             rows=kept.rows[a:e],
             weight=weight,
             h=kept.h[a:e],
-            mask=self.course.mask,
-            modulating=given.modulating.t().contiguous() if modulates else None,
-            modulator=given.modulator[a:e] if given.modulator is not None else None,
-            product=kept.product[a:e] if kept.product is not None else None,
-            read=kept.read[a:e] if kept.read is not None else None,
-            x=given.x[a:e] if self.course.crossed else None,
-            projection=given.projection.t().contiguous() if projects else None,
-            narrow=self.empty(self.lanes, self.outputs) if projects else None,
-            keep=tuple(None if share is None else share[a:e] for share in self.keep),
-            fresh=tuple(None if new is None else new[:n] for new in self._fresh(kept)),
-            before=(kept.h[a:e], *(memory[:n] for memory in kept.memory)),
-            after=(kept.h[a + 1 : e + 1], *(memory[1 : n + 1] for memory in kept.memory)),
+            mask=self.mask,
+            modulating=modulating,
+            modulator=None if self.given.modulator is None else self.given.modulator[a:e],
+            product=None if kept.product is None else kept.product[a:e],
+            read=None if kept.read is None else kept.read[a:e],
+            x=self.given.x[a:e] if self.j.course.crossed else None,
+            projection=projection,
+            narrow=narrow,
+            keep=tuple([None if share is None else share[a:e] for share in self.keep]),
+            fresh=tuple([None if new is None else new[:n] for new in self.fresh]),
+            before=(kept.h[a:e], *[memory[:n] for memory in kept.memory]),
+            after=(kept.h[a + 1 : e + 1], *[memory[1 : n + 1] for memory in kept.memory]),
         )
-
-    def _arriving(self, kept: Kept, a: int, e: int) -> None:
-        """The inputs' share of the sums, where the rule wants it apart."""
-        if kept.added is not None and self.given.arriving is not None:
-            x = self.given.x[a:e].flatten(0, 1)
-            product(x, self.given.arriving.t(), kept.added[: e - a].flatten(0, 1))
-
-    def _segment(self, kept: Kept, weight: Tensor, a: int, e: int) -> None:
-        self._arriving(kept, a, e)
-        self.course.rule.outward(self.frame(kept, a, e, offset=a), self._between(kept, weight, a, e))
-
-    def again(self, kept: Kept, weight: Tensor, a: int, e: int) -> None:
-        """Fill the segment's buffers for steps a to e once more. All h are known, and so is what was read of them."""
-        for memory, start in zip(kept.memory, kept.starts, strict=True):
-            memory[0].copy_(start[a // self.segment])
-        self._arriving(kept, a, e)
-        frame, between = self.frame(kept, a, e, offset=a), self._between(kept, weight, a, e)
-        if kept.middle is None and self.keep[0] is None:
-            frame = frame._replace(output=self.empty(e - a, self.lanes, self.width))
-        nothing = {name: None for name in ("mask", "modulating", "modulator", "product", "read", "x", "projection")}
-        keep = (None, *between.keep[1:])
-        self.course.rule.outward(frame, between._replace(keep=keep, **nothing))

@@ -9,13 +9,15 @@ functions that numba compiles with the loop around them (``rules.compiled``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Tensors: TypeAlias = "tuple[Tensor, ...]"
 Some: TypeAlias = "tuple[Tensor | None, ...]"
+Record = TypeVar("Record", bound="tuple[Any, ...]")
 
 
 class Frame(NamedTuple):
@@ -134,6 +136,10 @@ class Rule(Protocol):
     direct: bool
     stash: tuple[tuple[int, int], ...]
 
+    def seen(self, tensor: Tensor) -> Any:
+        """The buffer as the rule takes it: the tensor itself, or an array over its memory."""
+        ...
+
     def outward(self, frame: Frame, between: Outward) -> None:
         """Take all steps of the frame, in order."""
         ...
@@ -141,3 +147,10 @@ class Rule(Protocol):
     def homeward(self, frame: Frame, upstream: Upstream, between: Homeward) -> None:
         """Go back over all steps of the frame, from the last."""
         ...
+
+
+def seen(record: Record, view: Callable[[Tensor], Any]) -> Record:
+    """A record, or a tuple of tensors, with ``view`` applied to each tensor."""
+    parts = [part if part is None else seen(part, view) if isinstance(part, tuple) else view(part) for part in record]
+    build: Callable[[list[Any]], Record] = getattr(record, "_make", type(record))
+    return build(parts)

@@ -23,7 +23,7 @@ from lstmcast.net.rules.aten import (
     times_sigmoid_slope,
     times_tanh_slope,
 )
-from lstmcast.net.rules.stepwise import Advance, Stepwise
+from lstmcast.net.rules.stepwise import Advance, Steps, Stepwise
 
 EPSILON = 1e-5
 """Under the root of a variance, as in ``torch.nn.LayerNorm``."""
@@ -266,16 +266,14 @@ def _apart(frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
     return torch.native_layer_norm(added, [added.shape[3]], None, None, EPSILON)
 
 
-RULES: dict[str, Rule] = {
-    name: Stepwise(steps)
-    for name, steps in {
-        "lstm": LSTM(),
-        "peephole": Peephole(),
-        "coupled": Coupled(),
-        "highway": Highway(),
-        "rnn": RNN(),
-        "gru": GRU(),
-        "slstm": SLSTM(),
-        "layernorm": LayerNorm(),
-    }.items()
+STEPS: dict[str, Steps] = {
+    "lstm": LSTM(),
+    "peephole": Peephole(),
+    "coupled": Coupled(),
+    "highway": Highway(),
+    "rnn": RNN(),
+    "gru": GRU(),
+    "slstm": SLSTM(),
+    "layernorm": LayerNorm(),
 }
+RULES: dict[str, Rule] = {name: Stepwise(steps) for name, steps in STEPS.items()}

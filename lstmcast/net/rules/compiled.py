@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -12,22 +12,20 @@ from lstmcast.net.rules import Frame, Homeward, Outward, Upstream
 from lstmcast.net.rules import kernels as plain
 from lstmcast.net.rules import kernels_special as special
 
+Record = TypeVar("Record", Frame, Outward, Upstream, Homeward)
 NOTHING = {axes: np.empty((0,) * axes, np.float32) for axes in (2, 3)}
-AXES = {name: 2 for name in ("mask", "modulating", "projection", "narrow", "carried", "direct")}
+AXES = dict.fromkeys(("mask", "modulating", "projection", "narrow", "carried", "direct"), 2)
 
 
-def arrays(record: Frame | Outward | Upstream | Homeward) -> Any:
-    """The record over the same memory, as the kernels take it: what is None becomes empty."""
-    return type(record)(*(_array(name, value) for name, value in zip(record._fields, record, strict=True)))
+def whole(record: Record) -> Record:
+    """The record with an empty array for each None, as the kernels take it."""
+    return type(record)(*(_filled(name, part) for name, part in zip(record._fields, record, strict=True)))
 
 
-def _array(name: str, value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_array(name, part) for part in value)
-    if value is None:
+def _filled(name: str, part: Any) -> Any:
+    if part is None:
         return NOTHING[AXES.get(name, 3)]
-    tensor: Tensor = value
-    return tensor.detach().numpy()
+    return tuple([_filled(name, each) for each in part]) if type(part) is tuple else part
 
 
 class Compiled:
@@ -45,11 +43,14 @@ class Compiled:
         self.scale, self.direct, self.stash = (1,) * blocks, direct, stash
         self._outward, self._homeward = outward, homeward
 
+    def seen(self, tensor: Tensor) -> Any:
+        return tensor.detach().numpy()
+
     def outward(self, frame: Frame, between: Outward) -> None:
-        self._outward(arrays(frame), arrays(between))
+        self._outward(whole(frame), whole(between))
 
     def homeward(self, frame: Frame, upstream: Upstream, between: Homeward) -> None:
-        self._homeward(arrays(frame), arrays(upstream), arrays(between))
+        self._homeward(whole(frame), whole(upstream), whole(between))
 
 
 RULES = {

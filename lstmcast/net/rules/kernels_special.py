@@ -132,6 +132,27 @@ def spread(x):
     return ONE / np.sqrt(total / np.float32(x.size) + EPSILON)
 
 
+@part
+def join(r, gain, x, inverse, gain_a, a, inverse_a, bias):
+    for j in range(r.size):
+        r[j] = gain_a[j] * (a[j] * inverse_a) + bias[j]
+    for j in range(r.size):
+        r[j] += gain[j] * (x[j] * inverse)
+
+
+@part
+def unjoin(e, gain, x, inverse, d_gain, v):
+    """Back through gain·x·inverse, whose gradient is e, into v, which may be e."""
+    tilt = ZERO
+    for j in range(e.size):
+        tilt += e[j] * gain[j] * x[j]
+    for j in range(e.size):
+        d_gain[j] += e[j] * x[j] * inverse
+    factor = tilt / np.float32(e.size) * inverse * inverse * inverse
+    for j in range(e.size):
+        v[j] = inverse * gain[j] * e[j] - factor * x[j]
+
+
 @compiled
 def layernorm_outward(f, p):
     G, A, C, K, Y, X, S = f.gates, f.added, f.memory[0], f.after[0], f.output, f.stash[0], f.stash[1]
@@ -142,11 +163,9 @@ def layernorm_outward(f, p):
         for b in range(G.shape[1]):
             r, a, x, s, k, y = G[t, b], A[t, b], X[t, b], S[t, b], K[t, b], Y[t, b]
             for gate in range(4):
-                low, high = gate * w, (gate + 1) * w
-                inverse, inverse_a = spread(x[low:high]), spread(a[low:high])
-                s[gate], s[4 + gate] = inverse, inverse_a
-                for j in range(low, high):
-                    r[j] = gain[j] * (x[j] * inverse) + (gain_a[j] * (a[j] * inverse_a) + bias[j])
+                part = slice(gate * w, (gate + 1) * w)
+                s[gate], s[4 + gate] = spread(x[part]), spread(a[part])
+                join(r[part], gain[part], x[part], s[gate], gain_a[part], a[part], s[4 + gate], bias[part])
             sigmoid_all(r[: 2 * w])
             tanh_all(r[2 * w : 3 * w])
             sigmoid_all(r[3 * w :])
@@ -204,20 +223,7 @@ def layernorm_homeward(f, u, q):
             for j in range(4 * w):
                 d_bias[j] += e[j]
             for gate in range(4):
-                low, high = gate * w, (gate + 1) * w
-                tilt, tilt_a = ZERO, ZERO
-                for j in range(low, high):
-                    tilt += e[j] * gain[j] * x[j]
-                    tilt_a += e[j] * gain_a[j] * a[j]
-                inverse, inverse_a = s[gate], s[4 + gate]
-                for j in range(low, high):
-                    d_gain[j] += e[j] * x[j] * inverse
-                for j in range(low, high):
-                    d_gain_a[j] += e[j] * a[j] * inverse_a
-                factor = tilt / np.float32(w) * inverse * inverse * inverse
-                for j in range(low, high):
-                    v[j] = inverse * gain[j] * e[j] - factor * x[j]
-                factor = tilt_a / np.float32(w) * inverse_a * inverse_a * inverse_a
-                for j in range(low, high):
-                    e[j] = inverse_a * gain_a[j] * e[j] - factor * a[j]
+                part = slice(gate * w, (gate + 1) * w)
+                unjoin(e[part], gain[part], x[part], s[gate], d_gain[part], v[part])
+                unjoin(e[part], gain_a[part], a[part], s[4 + gate], d_gain_a[part], e[part])
         leave(q, D, t)

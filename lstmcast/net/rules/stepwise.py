@@ -36,6 +36,9 @@ class Stepwise:
     def __init__(self, steps: Steps) -> None:
         self.steps, self.scale, self.direct, self.stash = steps, steps.scale, steps.direct, steps.stash
 
+    def seen(self, tensor: Tensor) -> Tensor:
+        return tensor.detach()
+
     def outward(self, frame: Frame, between: Outward) -> None:
         p, advance = between, self.steps.forward(frame)
         dot, operand, rows = _bound(p.rows)
@@ -125,12 +128,12 @@ def _enter(q: Homeward, t: int) -> None:
 def _unread(q: Homeward, t: int) -> None:
     """From the gradient of what the sums read to that of h."""
     width, d = q.whole[0].shape[1], q.read
-    if q.product is not None and q.modulator is not None and q.modulating is not None:
-        if q.d_modulator is not None and q.modulated is not None:
-            torch.mul(d, q.product[t], out=q.d_modulator[t])
-            torch.mul(d, q.modulator[t], out=q.modulated[t])
-            product(q.modulated[t], q.modulating, q.whole[0])
-            d = q.whole[0]
+    if q.product is not None and q.d_modulator is not None:
+        torch.mul(d, q.product[t], out=q.d_modulator[t])
+    if q.modulated is not None and q.modulator is not None and q.modulating is not None:
+        torch.mul(d, q.modulator[t], out=q.modulated[t])
+        d = q.whole[0]
+        product(q.modulated[t], q.modulating, d)
     if q.x is not None and q.d_x is not None:
         torch.mul(d[:, width:], q.rows[t, :, :width], out=q.d_x[t])
         d = torch.addcmul(d[:, :width], d[:, width:], q.x[t], out=q.whole[0])
