@@ -42,7 +42,7 @@ from lstmcast.data.schema import Schema
 from lstmcast.data.writer import write_json
 from lstmcast.errors import LstmcastError, ModelError, UsageError
 from lstmcast.net.architecture import Architecture
-from lstmcast.net.ensemble import Ensemble
+from lstmcast.net.ensemble import EARLIER, Ensemble
 from lstmcast.net.forecaster import Forecaster
 
 FORMAT_VERSION = 1
@@ -158,7 +158,7 @@ def load(path: Path) -> Model:
         shapes = _architectures(manifest["architectures"], settings)
         calibration = _calibration(path, shapes[0])
         forecaster = Ensemble([Forecaster(shape, generator=torch.Generator().manual_seed(0)) for shape in shapes])
-        forecaster.load_state_dict(load_file(path / WEIGHTS))
+        forecaster.load_state_dict(EARLIER | load_file(path / WEIGHTS))
         model = Model(
             schema=Schema.model_validate(manifest["schema"]),
             settings=settings,

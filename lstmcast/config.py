@@ -215,7 +215,9 @@ class TrainingSettings(Frozen):
     )
     members: int | None = Field(None, ge=1, le=20, description="networks whose forecasts are averaged")
     refit: bool = Field(True, description="train the final networks on the held-out rows too")
-    shrink: bool | None = Field(None, description="draw the forecast towards the last value as held-out windows advise")
+    shrink: bool | None = Field(
+        None, description="draw the forecast towards the last value and the last season as held-out windows advise"
+    )
     ablation: bool | None = Field(
         None,
         description="train the first network once without its recurrent encoder too, to tell what the encoder is worth "

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lstmcast.forecast.baselines.seasonal_naive import SeasonalNaive
 from lstmcast.net.architecture import Architecture
-from lstmcast.net.ensemble import Ensemble
+from lstmcast.net.ensemble import EARLIER, Ensemble
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.net.relative import relative_loss
 from lstmcast.net.smoothing import ANCHORS
@@ -172,6 +173,35 @@ def test_an_ensemble_without_trust_repeats_the_last_observed_value_and_keeps_its
     last = torch.where(observed[:, -1], context[:, -1], context[:, -2])
     torch.testing.assert_close(quantiles[..., 1], last[:, None].expand(B, H, 1))
     torch.testing.assert_close(quantiles.diff(dim=-1), quantiles_of(full, *arguments).diff(dim=-1))
+
+
+def test_an_ensemble_can_repeat_the_last_season_as_the_baseline_does():
+    context, observed, past, future = inputs()
+    observed = torch.rand(observed.shape, generator=torch.Generator().manual_seed(3)) < 0.7
+    for season in (1, 3, 5, context.shape[1]):
+        ensemble = Ensemble([network()], trust=0.0, seasonal=1.0, season=season)
+        found = quantiles_of(ensemble, context * observed, observed, past, future)[..., 1]
+        values = torch.where(observed, context, torch.nan).double().numpy()
+        for d in range(values.shape[2]):
+            repeated = SeasonalNaive().forecast(values[..., d], horizon=H, season=season)
+            assert found[..., d].numpy() == pytest.approx(repeated, rel=1e-5)
+
+
+def test_shares_of_both_naive_forecasts_add_up_with_the_trust_in_the_network():
+    arguments = inputs()
+    parts = [Ensemble([network()], trust=t, seasonal=s, season=4) for t, s in ((1.0, 0.0), (0.0, 0.0), (0.0, 1.0))]
+    own, last, season = (quantiles_of(part, *arguments)[..., 1] for part in parts)
+    mixed = quantiles_of(Ensemble([network()], trust=0.5, seasonal=0.3, season=4), *arguments)[..., 1]
+    torch.testing.assert_close(mixed, 0.5 * own + 0.2 * last + 0.3 * season)
+
+
+def test_weights_of_earlier_versions_lack_the_season_and_load_all_the_same():
+    saved = {
+        name: value for name, value in Ensemble([network()], trust=0.5).state_dict().items() if "season" not in name
+    }
+    fresh = Ensemble([network(seed=5)], seasonal=0.2, season=7)
+    fresh.load_state_dict(EARLIER | saved)
+    assert (fresh.trust.item(), fresh.seasonal.item()) == (0.5, 0.0)
 
 
 def test_trust_travels_with_the_weights():

@@ -30,7 +30,6 @@ from lstmcast.fit.plan import make
 from lstmcast.forecast import backtest
 from lstmcast.forecast.backtest import scales
 from lstmcast.forecast.classical import best_classical
-from lstmcast.forecast.shrink import last_values, trust_in
 from lstmcast.forecast.verdict import Encoder
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Progress, Report, silent
@@ -124,34 +123,6 @@ def test_steps_the_user_has_set_are_left_alone(make_panel: MakePanel, monkeypatc
     assert (len(allotted.final.members), allotted.final.steps) == (2, 7)
 
 
-def shrinking(make_panel: MakePanel, values: np.ndarray, forecast: Callable[[int], np.ndarray]) -> float:
-    """Trust in ``forecast`` of 4 rows at each of many cutoffs of one series."""
-    panel = make_panel([values])
-    cutoffs = np.arange(100, len(values) - 4, 4)
-    quantiles = np.stack([forecast(cutoff) for cutoff in cutoffs])[:, :, None, None]
-    actual = np.stack([values[cutoff : cutoff + 4] for cutoff in cutoffs])[:, :, None]
-    return trust_in(quantiles, actual, panel, cutoffs, np.ones((1, 1)), 0)
-
-
-def test_forecasts_of_a_random_walk_are_hardly_trusted_and_those_of_a_wave_are(make_panel: MakePanel) -> None:
-    noise, time = np.random.default_rng(0), np.arange(1500)
-    walk = noise.normal(size=1500).cumsum()
-    guess = noise.normal(size=1500)
-    assert shrinking(make_panel, walk, lambda cutoff: walk[cutoff - 1] + guess[cutoff : cutoff + 4]) < 0.15
-    wave = 10 * np.sin(time / 5)
-    assert shrinking(make_panel, wave, lambda cutoff: wave[cutoff : cutoff + 4] * 1.02) > 0.95
-
-
-def test_without_held_out_windows_a_forecast_is_trusted(make_panel: MakePanel) -> None:
-    none = np.empty(0, dtype=np.int64)
-    assert trust_in(np.empty((0, 4, 1, 1)), np.empty((0, 4, 1)), make_panel([range(20)]), none, np.ones((1, 1)), 0) == 1
-
-
-def test_the_last_value_is_the_newest_that_was_observed(make_panel: MakePanel) -> None:
-    panel = make_panel([[1.0, 2.0, np.nan, 5.0], [7.0, 8.0, 9.0, 3.0]])
-    assert last_values(panel, np.array([3, 4, 7])).ravel().tolist() == [2, 5, 9]
-
-
 def test_the_scales_of_many_series_are_those_of_each(make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(3)
     series = [np.where(random.random(n) < 0.2, np.nan, random.normal(size=n)) for n in (9, 30, 4, 1, 25)]
@@ -165,6 +136,22 @@ def test_the_scales_of_many_series_are_those_of_each(make_panel: MakePanel, monk
             change = change[np.isfinite(change)]
             assert absolute[k, 0] == pytest.approx(np.abs(change).mean() if len(change) else np.nan, nan_ok=True)
             assert square[k, 0] == pytest.approx(np.sqrt((change**2).mean()) if len(change) else np.nan, nan_ok=True)
+
+
+def told_by(panel: Panel, seed: int, **training: Any) -> tuple[float, list[str]]:
+    """The trust in a small network, and what was told about it."""
+    told: list[str] = []
+    wish = settings({"horizon": 6, "hidden": 4}, max_steps=30, members=1, seed=seed, **training)
+    learned = learn(panel, wish, on_progress=lambda report: told.append(str(getattr(report, "text", ""))))
+    return float(learned.network.trust), told
+
+
+def test_a_network_that_learned_a_random_walk_gives_way_to_the_last_value(make_panel: MakePanel) -> None:
+    panel = make_panel([100 + np.random.default_rng(5).normal(size=600).cumsum()])
+    trust, told = told_by(panel, 1)
+    assert trust < 0.3
+    assert any("towards the last value" in text for text in told)
+    assert told_by(panel, 1, shrink=False)[0] == 1
 
 
 def test_learning_tries_judges_and_then_trains_on_all_rows(make_panel: MakePanel) -> None:

@@ -110,16 +110,20 @@ def _share(trial: Plan, final: Plan, each: float, seconds: float, processes: int
 
 
 def _probe(panel: Panel, plan: Plan, pools: Pools, on_progress: OnProgress) -> float:
-    """Seconds per step of the first member."""
+    """Seconds per step of the first member.
+
+    Those of the processor: what else the machine does during ten steps says nothing of the minutes after, and must not
+    change the model.
+    """
     alone = plan.alone(0)
     short = alone.shortened(_PROBE / max(alone.steps, 1), least=1)
     short = replace(short, split=replace(short.split, validation=short.split.validation[:0]))  # steps, no verdict
-    began = time.monotonic()
+    began = time.thread_time()
     times: list[float] = []
 
     def note(report: Report) -> None:
         if isinstance(report, Progress):
-            times.append(time.monotonic() - began)
+            times.append(time.thread_time() - began)
         else:
             on_progress(report)
 

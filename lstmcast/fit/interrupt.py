@@ -45,7 +45,7 @@ def polite_stop() -> Iterator[Stop]:
 
 @contextmanager
 def answering_signals() -> Iterator[None]:
-    """Within the block signals are left to the trainings there; raises ``StoppedError`` for one that came after them."""
+    """Within the block signals are left to its trainings; raises ``StoppedError`` for one that came after them."""
     with polite_stop() as stop:
         yield
     if stop.requested:

@@ -16,18 +16,19 @@ from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
 from lstmcast.errors import ModelError
 from lstmcast.fit import ablation, budget, checkpoint, device, ensemble
+from lstmcast.fit.draw import draw, series_of
 from lstmcast.fit.interrupt import answering_signals
 from lstmcast.fit.loop import Fitted
 from lstmcast.fit.objective import Pools
 from lstmcast.fit.plan import Plan, make
-from lstmcast.forecast.backtest import actuals, scales
+from lstmcast.forecast.backtest import actuals
 from lstmcast.forecast.conformal import width_factors
+from lstmcast.forecast.evidence import origins_of
 from lstmcast.forecast.predict import quantiles_at
 from lstmcast.forecast.reliability import Reliability
-from lstmcast.forecast.shrink import trust_in
 from lstmcast.forecast.verdict import Encoder
 from lstmcast.net.ensemble import Ensemble
-from lstmcast.outcome import Notice, OnProgress
+from lstmcast.outcome import OnProgress
 from lstmcast.process import cores
 
 Floats = NDArray[np.float64]
@@ -38,7 +39,8 @@ HISTORY_COLUMNS = ("stage", "member", "step", "loss", "learning_rate", "validati
 @dataclass(frozen=True, slots=True)
 class Learned:
     """``network`` is to be used. ``plan`` held out the windows at ``plan.split.validation``: ``held`` (V, H, D, Q) is
-    what the trial forecast there and ``actual`` (V, H, D) what came true; ``factors`` (P, H) widen intervals.
+    what the trial forecast there, ``actual`` (V, H, D) what came true, ``origin`` (V,) which of them begin together;
+    ``factors`` (P, H) change the widths of intervals.
 
     ``encoder`` is what the recurrent encoder is worth there, None where that was not looked into. ``history`` holds
     rows of ``HISTORY_COLUMNS``; ``steps`` were taken in all.
@@ -48,6 +50,7 @@ class Learned:
     plan: Plan
     held: Floats
     actual: Floats
+    origin: NDArray[np.int64]
     factors: Floats
     encoder: Encoder | None
     history: tuple[tuple[str, int, int, float, float, float], ...]
@@ -116,21 +119,24 @@ def learn(
     encoder = ablation.compared(tried[0], run("ablation", bare, pools)[0]) if bare is not None else None
     network = Ensemble([fitted.forecaster for fitted in tried])
     held, actual = _held_out(network, panel, plan, threads=processes)
-    trust = _trust(panel, plan, held, actual, on_progress)
-    if trust < 1:
-        network = Ensemble([fitted.forecaster for fitted in tried], trust=trust)
-        held, _ = _held_out(network, panel, plan, threads=processes)
+    drawn = draw(panel, plan, held, actual, reach=network.reach, on_progress=on_progress)
+    held, origin = drawn.held, origins_of(series_of(panel, plan.split.validation))
     trained = run("final", final, Pools(panel, final.split)) if refits else tried
-    if refits:
-        network = Ensemble([fitted.forecaster for fitted in trained], trust=trust)
+    network = Ensemble(
+        [fitted.forecaster for fitted in trained],
+        trust=1.0 - drawn.last - drawn.seasonal,
+        seasonal=drawn.seasonal,
+        season=plan.season,
+    )
     stages = [("trial", tried), *([("final", trained)] if refits else [])]
     return Learned(
         network=network.eval(),
         plan=plan,
         held=held,
         actual=actual,
+        origin=origin,
         encoder=encoder,
-        factors=width_factors(held, actual, plan.architecture.quantiles, origins=plan.origins),
+        factors=width_factors(held, actual, plan.architecture.quantiles, origin=origin),
         history=tuple((name, k, *row) for name, fits in stages for k, one in enumerate(fits) for row in one.history),
         steps=sum(fitted.steps for _, fits in stages for fitted in fits),
     )
@@ -154,16 +160,3 @@ def _held_out(network: Ensemble, panel: Panel, plan: Plan, *, threads: int) -> t
     cutoffs = plan.split.validation
     held = quantiles_at(network.eval(), panel, cutoffs, threads=threads)
     return held, actuals(panel, cutoffs, horizon=plan.architecture.horizon)
-
-
-def _trust(panel: Panel, plan: Plan, held: Floats, actual: Floats, on_progress: OnProgress) -> float:
-    """1, or how far the forecast of a panel that looks like a random walk may leave the last value."""
-    wanted = plan.settings.training.shrink
-    wanders = plan.regime in {"panel", "long"} and not plan.architecture.seasons
-    if plan.architecture.stateful or not (wanders if wanted is None else wanted):
-        return 1.0
-    unit, _ = scales(panel, plan.split.limit, season=plan.season)
-    trust = trust_in(held, actual, panel, plan.split.validation, unit, plan.architecture.quantiles.index(0.5))
-    if trust < 1:
-        on_progress(Notice(f"the forecast is drawn towards the last value: held-out windows trust it by {trust:.0%}"))
-    return trust

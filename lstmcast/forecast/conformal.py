@@ -1,55 +1,76 @@
 """Conformal correction: interval widths that held-out windows have vouched for.
 
-A network's own intervals tend to be too narrow, most of all after training on little. On windows it has not seen, the
-error of each interval is measured in units of its own half-width; the quantile of these errors that the interval's
-level asks for says by how much the half-width must grow. It hardly shrinks: held-out windows are few and often from one
-calm stretch, weak evidence for promising more. Conformalised quantile regression (Romano,
-Patterson & Candès 2019) with the width-normalised score of Sesia & Candès (2020), pooled over all series.
+A network's own intervals may be too narrow, most of all after training on little, or too wide, for the mean of several
+networks errs less than each. On windows it has not seen, the error of each interval is measured in units of its own
+half-width; the quantile of these errors that the interval's level asks for says by how much the half-width must change.
+Conformalised quantile regression (Romano, Patterson & Candès 2019) with the width-normalised score of Sesia & Candès
+(2020), pooled over all series. How far it is believed depends on how well the windows tell that quantile: windows that
+begin at one time err together, however many series they are of.
 """
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 from numpy.typing import NDArray
+
+from lstmcast.forecast.evidence import variance_of_sum
 
 Floats = NDArray[np.float64]
 
 _BUCKETS = 4  # parts of the horizon with a factor of their own
-_DOUBT = 10  # windows at which the correction is trusted by half
-_MOST = 5.0  # no factor is larger
-_LEAST, _AGREE = 0.85, 50  # smallest factor, and series whose agreement allows factors below 1
-_MANY = 100  # origins, if nobody says
+_LEAST, _MOST = 0.5, 5.0  # no factor is smaller or larger
+_WIDER, _NARROWER = 0.3, 0.2  # deviation of the logarithm of factors that may be expected beforehand
 
 
-def width_factors(quantiles: Floats, y: Floats, trained: tuple[float, ...], *, origins: int = _MANY) -> Floats:
+def width_factors(
+    quantiles: Floats, y: Floats, trained: tuple[float, ...], *, origin: NDArray[np.int64] | None = None
+) -> Floats:
     """Factors float64 (P, H) for the half-widths of the P intervals around the median, innermost first.
 
     ``quantiles`` (V, H, D, Q) at the ``trained`` levels and ``y`` (V, H, D), NaN where not observed, of V held-out
-    windows, all in the user's units. The windows begin at ``origins`` points of each series: what happened at one of
-    them says little of other times, however many series it happened to. Factors are near 1 with few windows or origins,
-    and below it only where many series agree.
+    windows, all in the user's units. Windows that begin at the same time have the same ``origin`` (V,), a number from
+    0; each has its own if nobody says. Factors are near 1 where there are few windows or origins.
     """
     middle, pairs = _pairs(trained)
     windows, horizon = y.shape[:2]
     factors = np.ones((len(pairs), horizon))
     if not windows:
         return factors
-    trust = windows / (windows + _DOUBT) * origins / (origins + 1)
-    least = _LEAST if windows >= _AGREE * origins else 1.0
+    origin = np.arange(windows) if origin is None else origin
     median = quantiles[..., middle]
     for p, (low, high) in enumerate(pairs):
         with np.errstate(divide="ignore", invalid="ignore"):
             below = (median - y) / (median - quantiles[..., low])
             above = (y - median) / (quantiles[..., high] - median)
         needed = np.where(y < median, below, above)  # the factor at which this interval would just have held
+        needed = np.nan_to_num(needed, nan=0.0, posinf=_MOST)  # a median hit exactly needs no width
+        needed[~np.isfinite(y)] = np.nan
         for steps in np.array_split(np.arange(horizon), min(_BUCKETS, horizon)):
-            seen = needed[:, steps][np.isfinite(y[:, steps])]
-            seen = np.nan_to_num(seen, nan=0.0, posinf=_MOST)  # a median hit exactly needs no width
-            if len(seen):
-                share = trained[high] - trained[low]
-                rank = min(1.0, share * (1 + 1 / len(seen)))
-                factors[p, steps] = np.clip(np.quantile(seen, rank), least, _MOST) ** trust
+            factors[p, steps] = _believed(needed[:, steps], trained[high] - trained[low], origin)
     return factors
+
+
+def _believed(needed: Floats, share: float, origin: NDArray[np.int64]) -> float:
+    """The factor that ``share`` of the ``needed`` (V, h, D) do not exceed, as far as so many windows can tell it."""
+    seen = needed[np.isfinite(needed)]
+    if not len(seen):
+        return 1.0
+    found = float(np.clip(np.quantile(seen, min(1.0, share * (1 + 1 / len(seen)))), _LEAST, _MOST))
+    held = np.where(np.isfinite(needed), (needed <= found) - share, 0.0).sum(axis=(1, 2))
+    windows = len(needed)
+    doubt = max(variance_of_sum(held, origin) / len(seen) ** 2, share * (1 - share) / windows)  # of the share held
+    doubt *= _change_of_width(share) ** 2  # of the logarithm of the factor
+    usual = _WIDER if found > 1 else _NARROWER
+    return float(found ** (usual**2 / (usual**2 + doubt)))
+
+
+def _change_of_width(share: float) -> float:
+    """By how much the logarithm of the half-width changes with the share held, of a normal distribution."""
+    normal = NormalDist()
+    z = normal.inv_cdf((1 + share) / 2)
+    return 1 / (2 * z * normal.pdf(z))
 
 
 def corrected(quantiles: Floats, trained: tuple[float, ...], factors: Floats) -> Floats:
@@ -66,7 +87,9 @@ def corrected(quantiles: Floats, trained: tuple[float, ...], factors: Floats) ->
     return out
 
 
-def cross_corrected(quantiles: Floats, y: Floats, trained: tuple[float, ...], *, origins: int = _MANY) -> Floats:
+def cross_corrected(
+    quantiles: Floats, y: Floats, trained: tuple[float, ...], *, origin: NDArray[np.int64] | None = None
+) -> Floats:
     """``quantiles`` (V, H, D, Q), each half of the windows corrected by what the other half taught.
 
     What is reported of these intervals is honest: no window has vouched for itself.
@@ -74,11 +97,11 @@ def cross_corrected(quantiles: Floats, y: Floats, trained: tuple[float, ...], *,
     if len(y) < 2 or len(trained) == 1:
         return quantiles
     out = quantiles.copy()
+    origin = np.arange(len(y)) if origin is None else origin
     first = np.arange(len(y)) % 2 == 0
     for half in (first, ~first):
-        out[half] = corrected(
-            quantiles[half], trained, width_factors(quantiles[~half], y[~half], trained, origins=origins)
-        )
+        factors = width_factors(quantiles[~half], y[~half], trained, origin=origin[~half])
+        out[half] = corrected(quantiles[half], trained, factors)
     return out
 
 

@@ -14,16 +14,25 @@ from lstmcast.net.cells import State
 from lstmcast.net.forecaster import Forecaster, Prediction
 from lstmcast.net.smoothing import Summary
 
+EARLIER = {"seasonal": torch.tensor(0.0, dtype=torch.float64), "season": torch.tensor(1)}
+"""Entries that the weights of models saved by earlier versions lack."""
+
 
 class Joint(NamedTuple):
-    """What each member predicts, and the newest observed values ``last`` (B, 1, D), or None in a stream."""
+    """What each member predicts, and the forecasts (B, H, D) they are drawn towards, each with its share.
+
+    Nothing draws in a stream.
+    """
 
     members: tuple[Prediction, ...]
-    last: Tensor | None
+    towards: tuple[tuple[Tensor, Tensor], ...] = ()
 
 
 class Ensemble(nn.Module):
-    """The mean of its members' quantiles, level by level, drawn towards the last value by ``1 − trust``.
+    """The mean of its members' quantiles, level by level, drawn towards the last value and the last season.
+
+    ``trust`` is the share of the members in the median, ``seasonal`` that of the last ``season`` rows, repeated; the
+    rest is that of the last value. Intervals move with the median and keep their widths.
 
     All members forecast the same rows, targets and quantile levels from the same covariates; everything else may
     differ. The interface is that of a ``Forecaster``; ``architecture`` is the first member's, ``reach`` the rows the
@@ -31,11 +40,17 @@ class Ensemble(nn.Module):
     """
 
     trust: Tensor
+    seasonal: Tensor
+    season: Tensor
 
-    def __init__(self, members: Sequence[Forecaster], *, trust: float = 1.0) -> None:
+    def __init__(
+        self, members: Sequence[Forecaster], *, trust: float = 1.0, seasonal: float = 0.0, season: int = 1
+    ) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.register_buffer("trust", torch.tensor(trust, dtype=torch.float64))
+        self.register_buffer("seasonal", torch.tensor(seasonal, dtype=torch.float64))
+        self.register_buffer("season", torch.tensor(season, dtype=torch.int64))
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
@@ -85,16 +100,25 @@ class Ensemble(nn.Module):
             predictions.append(
                 member(context[:, rows], observed[:, rows], past[:, rows], future, summary, spread, static=static)
             )
-        return Joint(tuple(predictions), masked.last(context, observed))
+        return Joint(tuple(predictions), self._towards(context, observed))
 
     def quantiles(self, prediction: Joint) -> Tensor:
         """Quantiles (B, H, D, Q) in the user's units, ascending along Q."""
         parts = [member.quantiles(part) for member, part in zip(self._members(), prediction.members, strict=True)]
         mean = parts[0] if len(parts) == 1 else torch.stack(parts).mean(0)
-        if prediction.last is None or float(self.trust) == 1.0:
-            return mean
         median = mean[..., self.architecture.quantiles.index(0.5)]
-        return mean + ((1 - self.trust.to(mean.dtype)) * (prediction.last - median)).unsqueeze(-1)
+        for share, other in prediction.towards:
+            mean = mean + (share.to(mean.dtype) * (other - median)).unsqueeze(-1)
+        return mean
+
+    def _towards(self, context: Tensor, observed: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        if float(self.trust) == 1.0:
+            return ()
+        horizon, last = self.architecture.horizon, masked.last(context, observed)
+        found = [(1 - self.trust - self.seasonal, last.expand(-1, horizon, -1))]
+        if float(self.seasonal) > 0:
+            found.append((self.seasonal, masked.repeat(context, observed, season=int(self.season), horizon=horizon)))
+        return tuple(found)
 
     def initial_state(self, lanes: int) -> State:
         """The states of all members, one after the other."""
@@ -121,7 +145,7 @@ class Ensemble(nn.Module):
             )
             predictions.append(prediction)
             after += new
-        return Joint(tuple(predictions), None), tuple(after)
+        return Joint(tuple(predictions)), tuple(after)
 
     def carry(
         self,

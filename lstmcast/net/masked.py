@@ -22,6 +22,21 @@ def last(x: Tensor, observed: Tensor) -> Tensor:
     return torch.where(newest > 0, value, 0.0)
 
 
+def repeat(x: Tensor, observed: Tensor, *, season: int, horizon: int) -> Tensor:
+    """The last ``season`` rows again and again, (B, T, D) -> (B, horizon, D).
+
+    A row that was not observed is taken from one season further back, and so on; one that never was, from the newest
+    observed value.
+    """
+    rows = x.shape[1] - season + torch.arange(min(season, horizon), device=x.device)
+    value = last(x, observed).expand(-1, len(rows), -1)
+    for back in range(x.shape[1] // season, -1, -1):  # oldest first, so that newer ones replace it
+        at = rows - back * season
+        seen = observed[:, at.clamp(min=0)] & (at >= 0)[:, None]
+        value = torch.where(seen, x[:, at.clamp(min=0)], value)
+    return value[:, torch.arange(horizon, device=x.device) % len(rows)]
+
+
 def scale(x: Tensor, observed: Tensor) -> Tensor:
     """The unit in which a context is measured, (B, T, D) -> (B, 1, D): its deviation, floored."""
     distance = torch.where(observed, x - mean(x, observed), 0.0)

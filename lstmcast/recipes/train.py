@@ -111,7 +111,7 @@ def _verdict(learned: Learned, panel: Panel) -> tuple[Verdict, Verdict | None]:
     plan = learned.plan
     trained, how = plan.architecture.quantiles, plan.settings.network.coherent
     cutoffs = plan.split.validation
-    vouched = cross_corrected(learned.held, learned.actual, trained, origins=plan.origins)
+    vouched = cross_corrected(learned.held, learned.actual, trained, origin=learned.origin)
 
     def judged(quantiles: NDArray[np.float64], coherent: Coherent | None) -> Verdict:
         frame = backtest_frame(
