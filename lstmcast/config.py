@@ -160,8 +160,10 @@ class NetworkSettings(Frozen):
     blend: float | None = Field(None, ge=0, le=1, description="share of Theta and Holt in the forecast")
     decoder: FamilyName = Field("parallel", description="how the horizon is written; `lstmcast list decoders`")
     loss: FamilyName = Field("quantile", description="what is minimised; `lstmcast list losses`")
-    encoder: Literal["stack", "tree", "none"] = Field(
-        "stack", description="recurrent layers, a binary tree over the window, or no encoder at all"
+    encoder: Literal["stack", "tree", "hierarchy", "none"] = Field(
+        "stack",
+        description="recurrent layers, a binary tree over the window, recurrent layers joined along the hierarchy of "
+        "series (see `parent`), or no encoder at all",
     )
     memory: int | None = Field(None, ge=1, le=8192, description="width of the cell `projected` (default 2·hidden)")
     heads: int | None = Field(None, ge=1, description="heads of the cell `slstm` (default 4 where they divide hidden)")

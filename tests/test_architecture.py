@@ -47,7 +47,7 @@ DATA = (
     "ahead",
     "survey",
     "reader",
-    "windows writer",
+    "windows writer relatives",
 )
 NET = (
     "architecture masked weights",
@@ -57,7 +57,7 @@ NET = (
     "homeward",
     "loop",
     "scan",
-    "stack tree absent",
+    "stack tree absent kinship",
     "encoder",
     "embed encoding framing",
     "phase",

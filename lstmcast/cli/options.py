@@ -181,7 +181,12 @@ NETWORK = Panel(
         Flag("network.zoneout", "--zoneout", "Share of the state that stays as it was, step by step.", "FRACTION"),
         Flag("network.variational", "--variational", "Dropout with one mask per sequence.", "FRACTION"),
         Flag("network.weight_drop", "--weight-drop", "Dropout of recurrent weights.", "FRACTION"),
-        Flag("network.encoder", "--encoder", "Recurrent layers, a tree over the window, or none.", "stack|tree|none"),
+        Flag(
+            "network.encoder",
+            "--encoder",
+            "Recurrent layers, a tree over the window or the series, or none.",
+            "stack|tree|hierarchy|none",
+        ),
         Flag("network.patch", "--patch", "Rows per recurrent step; 1 is the textbook network.", "ROWS"),
         Flag("network.transform", "--transform", "Value transform; `lstmcast list transforms`.", "NAME"),
         Flag("network.normaliser", "--normaliser", "Instance normalisation; `lstmcast list normalisers`.", "NAME"),

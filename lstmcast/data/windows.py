@@ -32,6 +32,7 @@ class Batch:
     ``series``          int64 (B,)
     ``static``          float32 (B, S) what is said of each series as a whole; NaN where missing
     ``spread``          float32 (B, D) deviation of all values of the series before the cutoff, where asked for
+    ``parents``         int64 (B,) the lane of the series each one is part of, -1 for none; where told
     """
 
     context: Tensor
@@ -45,6 +46,7 @@ class Batch:
     series: Tensor
     static: Tensor
     spread: Tensor | None = None
+    parents: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
@@ -166,8 +168,8 @@ class Windows:
         self._flat = _Flat(panel)
         self._past = _Past(panel) if spread else None
 
-    def gather(self, cutoff: Tensor) -> Batch:
-        """The windows at ``cutoff`` int64 (B,)."""
+    def gather(self, cutoff: Tensor, parents: Tensor | None = None) -> Batch:
+        """The windows at ``cutoff`` int64 (B,), which are lanes of each other's ``parents`` (B,) where that is told."""
         flat = self._flat
         segment = torch.searchsorted(flat.offsets, cutoff - 1, right=True) - 1
         series = flat.series[segment]
@@ -187,6 +189,7 @@ class Windows:
             series=series,
             static=flat.static[series],
             spread=None if self._past is None else self._past.deviation(cutoff, series),
+            parents=parents,
         )
 
     def batches(self, cutoffs: NDArray[np.int64], *, size: int) -> Iterator[Batch]:

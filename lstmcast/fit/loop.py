@@ -17,7 +17,7 @@ from lstmcast.data.windows import Batch
 from lstmcast.errors import DivergedError, ModelError, StoppedError
 from lstmcast.fit import checkpoint, device, optimiser
 from lstmcast.fit.interrupt import polite_stop
-from lstmcast.fit.objective import Loss, Objective, PoolObjective, Pools, WindowObjective
+from lstmcast.fit.objective import Loss, Objective, PoolObjective, Pools, RelativeObjective, WindowObjective
 from lstmcast.fit.plan import Plan
 from lstmcast.fit.tbptt import StreamObjective
 from lstmcast.forecast.backtest import scaled_error, scales
@@ -248,6 +248,8 @@ def make_objective(
     if settings.stateful and settings.tbptt:
         k1, k2 = settings.tbptt
         return StreamObjective(panel, plan.split, network, lanes=lanes, k1=k1, k2=k2, seed=seed)
+    if network.architecture.encoder == "hierarchy":
+        return RelativeObjective(panel, plan.split, network, batch=lanes, seed=seed)
     if network.architecture.summarises:
         return PoolObjective((pools or Pools(panel, plan.split)).of(network), batch=lanes, seed=seed)
     return WindowObjective(panel, plan.split, network, batch=lanes, seed=seed)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lstmcast.data.panel import Panel
+from lstmcast.data.relatives import Relatives
 from lstmcast.data.windows import Batch, Sampler, Split, Windows
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.net.smoothing import Summary
@@ -122,6 +123,45 @@ class WindowObjective:
             batch.context, batch.observed, batch.past, batch.future, spread=batch.spread, static=batch.static
         )
         return Loss(network.loss(prediction, batch.target, batch.target_observed), batch)
+
+    def state(self) -> dict[str, Any]:
+        return {"generator": self._generator.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._generator.set_state(state["generator"])
+
+
+class RelativeObjective:
+    """Whole trees of related series at one time: windows are drawn as by ``WindowObjective``, and all relatives of each
+    are read, and learned from, with it."""
+
+    def __init__(self, panel: Panel, parts: Split, network: Forecaster, *, batch: int, seed: int) -> None:
+        shape = network.architecture
+        self._windows = Windows(panel, context=shape.reach, horizon=shape.horizon, spread=network.needs_spread)
+        self._sampler = Sampler(panel, parts)
+        self._relatives = Relatives(panel)
+        self._panel, self._parts = panel, parts
+        sizes = np.bincount(self._relatives.tree)
+        self._draws = max(1, round(batch * sizes.sum() / np.square(sizes).sum()))  # of the trees that windows lie in
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def next_loss(self, network: Forecaster) -> Loss:
+        drawn = self._sampler.draw(self._draws, self._generator).numpy()
+        ((_, read),) = self._relatives.together(drawn, most=None)
+        batch = self._windows.gather(torch.from_numpy(read.cutoffs), torch.from_numpy(read.parents)).to(network.device)
+        segment = self._panel.segment_of(read.cutoffs - 1)
+        trains = (self._parts.first[segment] <= read.cutoffs) & (read.cutoffs <= self._parts.last[segment])
+        known = batch.target_observed & torch.from_numpy(trains).to(network.device)[:, None, None]
+        prediction = network(
+            batch.context,
+            batch.observed,
+            batch.past,
+            batch.future,
+            spread=batch.spread,
+            static=batch.static,
+            parents=batch.parents,
+        )
+        return Loss(network.loss(prediction, batch.target, known), batch)
 
     def state(self) -> dict[str, Any]:
         return {"generator": self._generator.get_state()}

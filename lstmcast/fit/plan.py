@@ -10,6 +10,7 @@ import numpy as np
 
 from lstmcast.config import Settings, TrainingSettings
 from lstmcast.data.panel import Panel
+from lstmcast.data.relatives import Relatives
 from lstmcast.data.windows import Split, split
 from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit.facts import Facts, measure, tails
@@ -26,6 +27,7 @@ _DERIVED = (
     *("history", "correction", "facts", "error", "blend"),
 )
 
+_RELATIVES = 2048  # series of a tree that are read at once
 _JUDGED, _FEWEST_JUDGED = 10_000, 500  # held-out windows: the last digits of a verdict need no more
 _JUDGED_VALUES = 4_000_000  # forecast in all of them: bounds memory
 
@@ -129,6 +131,7 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
             f"a chunk of {rows} rows ends in the middle of a patch of {architecture.patch}; "
             f"use --tbptt with a multiple of {architecture.patch}"
         )
+    faults += _relatives(panel, architecture)
     if faults:
         raise UsageError("\n".join(faults), remedy="change one of the options named")
     folds = _folds(facts, architecture) if hold_out or settings.training.early_stop else 0
@@ -159,6 +162,20 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
         tried=len(members),
         steps_given=settings.training.max_steps is not None or settings.training.epochs is not None,
     )
+
+
+def _relatives(panel: Panel, shape: Architecture) -> list[str]:
+    """Why the series of ``panel`` cannot be read with their relatives, if that is asked for."""
+    if shape.encoder != "hierarchy":
+        return []
+    if not panel.schema.parents:
+        return ["encoder 'hierarchy' reads series with their relatives; name the column of parents with --parent"]
+    if (size := Relatives(panel).largest) > _RELATIVES:
+        return [
+            f"encoder 'hierarchy' reads a tree of series at once, and the largest has {size:,}, more than "
+            f"{_RELATIVES:,}; use encoder 'stack', whose forecasts add up as well"
+        ]
+    return []
 
 
 def _coherent(panel: Panel, settings: Settings, book: _Book) -> Literal["mint", "bottom-up", "none"] | None:

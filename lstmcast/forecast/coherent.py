@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmcast.data.panel import Panel
+from lstmcast.data.relatives import Relatives
 from lstmcast.forecast.intervals import significant
 
 Floats = NDArray[np.float64]
@@ -59,7 +60,7 @@ class Forest:
         one that has not begun is none yet.
         """
         schema = panel.schema
-        tree = _trees(panel)
+        tree = Relatives(panel).tree
         first = np.searchsorted(panel.series, np.arange(len(panel.ids)))
         begun, ended = panel.start[first], panel.times(panel.ends[panel.last_segment()] - 1)
         lag, whole = np.zeros(len(series), np.int64), np.zeros(len(series), bool)
@@ -190,16 +191,3 @@ class Forest:
         step = np.arange(values.shape[1]) - self.lag[:, None]
         taken = values[np.arange(len(values))[:, None], np.maximum(step, 0)]
         return np.where((step >= 0).reshape(step.shape + (1,) * (values.ndim - 2)), taken, np.zeros((), values.dtype))
-
-
-def _trees(panel: Panel) -> Ints:
-    """int64 (N,) the tree each series belongs to, whether its root has rows or not."""
-    parents = panel.schema.parents
-    roots: dict[str, int] = {}
-    tree = np.zeros(len(panel.ids), np.int64)
-    for k, name in enumerate(panel.ids):
-        root = name
-        while root in parents:
-            root = parents[root]
-        tree[k] = roots.setdefault(root, len(roots))
-    return tree

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lstmcast.data.panel import Panel
+from lstmcast.data.relatives import Relatives
 from lstmcast.data.windows import Batch, Lanes, Piece, Windows, whole
 from lstmcast.forecast.memory import Begun, Memory, take_up
 from lstmcast.net.architecture import Architecture
@@ -43,6 +44,7 @@ class Network(Protocol):
         *,
         spread: Tensor | None = None,
         static: Tensor | None = None,
+        parents: Tensor | None = None,
     ) -> Any: ...
 
     def quantiles(self, prediction: Any) -> Tensor: ...
@@ -197,28 +199,47 @@ def quantiles_at(
 
 
 Part = tuple[NDArray[np.int64], NDArray[np.float32]]
+Group = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int64] | None]
+"""Places of the windows asked for; the rows of those to read; lanes of their parents; which of them were asked for."""
 
 
 def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64], threads: int) -> Iterator[Part]:
     horizon = network.architecture.horizon
     windows = Windows(panel, context=network.reach, horizon=horizon, spread=network.needs_spread)
 
-    @torch.inference_mode()
-    def look(start: int) -> Part:
-        chosen = slice(start, start + _WINDOWS)
-        batch = windows.gather(torch.from_numpy(cutoffs[chosen])).to(network.device)
-        prediction = network(
-            batch.context, batch.observed, batch.past, batch.future, spread=batch.spread, static=batch.static
-        )
-        return np.arange(len(cutoffs))[chosen], network.quantiles(prediction).cpu().numpy()
+    groups: list[Group]
+    if network.architecture.encoder == "hierarchy":
+        found = Relatives(panel).together(cutoffs, most=_WINDOWS)
+        groups = [(places, read.cutoffs, read.parents, read.asked) for places, read in found]
+    else:
+        every = np.arange(len(cutoffs))
+        groups = [
+            (every[k : k + _WINDOWS], cutoffs[k : k + _WINDOWS], None, None) for k in range(0, len(cutoffs), _WINDOWS)
+        ]
 
-    starts = range(0, len(cutoffs), _WINDOWS)
-    if threads == 1 or network.device.type != "cpu" or len(starts) < _WORTH_THREADS:
-        yield from map(look, starts)
+    @torch.inference_mode()
+    def look(group: Group) -> Part:
+        places, rows, parents, asked = group
+        lanes = None if parents is None else torch.from_numpy(parents)
+        batch = windows.gather(torch.from_numpy(rows), lanes).to(network.device)
+        prediction = network(
+            batch.context,
+            batch.observed,
+            batch.past,
+            batch.future,
+            spread=batch.spread,
+            static=batch.static,
+            parents=batch.parents,
+        )
+        read = network.quantiles(prediction).cpu().numpy()
+        return places, read if asked is None else read[asked]
+
+    if threads == 1 or network.device.type != "cpu" or len(groups) < _WORTH_THREADS:
+        yield from map(look, groups)
         return
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for k in range(0, len(starts), _AHEAD * threads):
-            yield from pool.map(look, starts[k : k + _AHEAD * threads])
+        for k in range(0, len(groups), _AHEAD * threads):
+            yield from pool.map(look, groups[k : k + _AHEAD * threads])
 
 
 def _streamed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:

@@ -16,7 +16,8 @@ class Architecture:
     ``future`` covariates known over context and horizon; ``static`` says how many words each covariate of a whole
     series has, 0 for a number. ``quantiles`` Q levels in (0, 1), ascending, with .5 among them; a point loss keeps
     (.5,). ``seasons`` are the lags of the seasonal base and of the season-mean normaliser, in rows. Family names are
-    those of the tables in ``net/*/__init__.py``. ``encoder`` is "stack", "tree" or "none";
+    those of the tables in ``net/*/__init__.py``. ``encoder`` is "stack", "tree", "hierarchy" or
+    "none";
     ``memory``, ``heads``, ``form`` ("product" or "additive") and ``forget_bias`` ("one" or "chrono") are told to the
     cell; the last four are the shares of ``stack.Regularisation``.
 

@@ -8,6 +8,7 @@ import torch
 
 from lstmcast.net.absent import Absent
 from lstmcast.net.architecture import Architecture
+from lstmcast.net.kinship import Kinship
 from lstmcast.net.stack import Regularisation, Stack
 from lstmcast.net.tree import WindowTree
 
@@ -31,6 +32,13 @@ def build(a: Architecture, *, generator: torch.Generator) -> Stack | WindowTree 
         options=_options(a),
         generator=generator,
     )
+
+
+def kinship(a: Architecture, stack: Stack | WindowTree | Absent, *, generator: torch.Generator) -> Kinship | None:
+    """What joins the encodings of related series, where ``a`` asks for it."""
+    if a.encoder != "hierarchy":
+        return None
+    return Kinship(inputs=stack.width, hidden=a.hidden, state_widths=stack.state_widths, generator=generator)
 
 
 def _options(a: Architecture) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class Ensemble(nn.Module):
         *,
         spread: Tensor | None = None,
         static: Tensor | None = None,
+        parents: Tensor | None = None,
     ) -> Joint:
         """Arguments as ``Forecaster.forward``, with ``reach`` rows of context."""
         summaries: dict[tuple[int, int], Summary | None] = {}
@@ -98,7 +99,16 @@ class Ensemble(nn.Module):
                 summaries[key] = member.summarise(context[:, rows], observed[:, rows])
             summary = summaries[key] if shape.summarises else None
             predictions.append(
-                member(context[:, rows], observed[:, rows], past[:, rows], future, summary, spread, static=static)
+                member(
+                    context[:, rows],
+                    observed[:, rows],
+                    past[:, rows],
+                    future,
+                    summary,
+                    spread,
+                    static=static,
+                    parents=parents,
+                )
             )
         return Joint(tuple(predictions), self._towards(context, observed))
 

@@ -85,6 +85,7 @@ class Forecaster(nn.Module):
         )
         self.phase = Phase(a.patch, width=2 * a.targets + known)
         self.stack = encoder.build(a, generator=generator)
+        self.kinship = encoder.kinship(a, self.stack, generator=generator)
         self.width = self.head.width + (self.base.methods if self.base.methods > 1 else 0)
         outputs = a.patch * a.targets * self.width
         self.decoder = DECODERS.load(a.decoder)(a, self.stack, outputs=outputs, generator=generator)
@@ -135,13 +136,15 @@ class Forecaster(nn.Module):
         spread: Tensor | None = None,
         *,
         static: Tensor | None = None,
+        parents: Tensor | None = None,
     ) -> Prediction:
         """Forecast the H rows after a context.
 
         context (B, reach, D) in the user's units and observed (B, reach, D) bool; past (B, reach, K) all covariates
         over the context, future (B, H, Kf) those known ahead, NaN = missing. ``summary`` is that of ``summarise``,
         where it has been made already; ``spread`` (B, D) is the deviation of the whole series up to the cutoff, which
-        spread 'history' needs; ``static`` (B, S) what is said of the series as a whole.
+        spread 'history' needs; ``static`` (B, S) what is said of the series as a whole; ``parents`` int64 (B,) the
+        lane of each one's parent, -1 where it has none, which encoder 'hierarchy' goes by.
         """
         a = self.architecture
         frame = self._framed(context, observed, summary, spread)
@@ -155,6 +158,8 @@ class Forecaster(nn.Module):
         ahead = self._known_ahead(future, stands)
         head = self._head(frame.location, frame.scale)
         last = self.stack.last(outputs)
+        if self.kinship is not None:
+            last, state = self.kinship(last, state, parents)
         raw = self._write(last, state, embedded[:, -1], ahead, centre + straight, head, frame.facts)
         if self.base.methods > 1:
             raw, gate = torch.split(raw, [self.head.width, self.base.methods], -1)

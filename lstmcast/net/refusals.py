@@ -158,9 +158,14 @@ def _layers(a: Architecture) -> list[str]:
 
 def _encoder(a: Architecture) -> list[str]:
     known = {"tree": "one layer with a cell of its own", "none": "no encoder"}
-    if a.encoder not in {"stack", *known}:
-        return [f"there is no encoder called {a.encoder!r}; choose one of: stack, tree, none"]
-    if a.encoder == "stack":
+    if a.encoder not in {"stack", "hierarchy", *known}:
+        return [f"there is no encoder called {a.encoder!r}; choose one of: stack, tree, hierarchy, none"]
+    if a.encoder == "hierarchy" and a.stateful:
+        return [
+            "a stateful network reads each series by itself, row by row, and a hierarchy joins all of them at one "
+            "time; use encoder 'stack', or leave out stateful"
+        ]
+    if a.encoder in {"stack", "hierarchy"}:
         return []
     faults = [
         f"encoder {a.encoder!r} is {known[a.encoder]} and has no {name}; leave it out or use encoder 'stack'"

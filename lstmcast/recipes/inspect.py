@@ -14,12 +14,14 @@ from lstmcast.artifact import Model, load
 from lstmcast.config import ReaderSettings
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
-from lstmcast.data.windows import Split, Windows, split
+from lstmcast.data.relatives import Relatives
+from lstmcast.data.windows import Batch, Split, Windows, split
 from lstmcast.data.writer import write_table
 from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit import device as devices
 from lstmcast.forecast.backtest import scales, target_names
 from lstmcast.forecast.predict import least_rows
+from lstmcast.net.architecture import Architecture
 from lstmcast.outcome import Notice, OnProgress, Outcome, Progress, Table, silent
 from lstmcast.report.charts import check_suffix, save_chart
 from lstmcast.report.inspection import anatomy_chart, inspection_chart
@@ -97,8 +99,8 @@ def _looked_into(
     parts = _held_out(trained, panel)
     cutoffs = _spread(parts.validation, _WINDOWS)
     windows = Windows(panel, context=network.reach, horizon=horizon, spread=network.needs_spread)
-    batch = windows.gather(torch.from_numpy(cutoffs)).to(place)
-    few = windows.gather(torch.from_numpy(_spread(cutoffs, _FEW))).to(place)
+    batch = _batch(windows, panel, cutoffs, trained.architecture).to(place)
+    few = _batch(windows, panel, _spread(cutoffs, _FEW), trained.architecture).to(place)
 
     figures: list[Figure] = []
     for number, readings in enumerate(observe(network, batch), start=1):
@@ -122,6 +124,14 @@ def _looked_into(
         on_done=lambda done, total: on_progress(Progress("shuffling", done, total)),
     )
     return figures, len(cutoffs)
+
+
+def _batch(windows: Windows, panel: Panel, cutoffs: NDArray[np.int64], shape: Architecture) -> Batch:
+    """The windows at ``cutoffs``, for a network that reads hierarchies together with those of all relatives."""
+    if shape.encoder != "hierarchy":
+        return windows.gather(torch.from_numpy(cutoffs))
+    ((_, read),) = Relatives(panel).together(cutoffs, most=None)
+    return windows.gather(torch.from_numpy(read.cutoffs), torch.from_numpy(read.parents))
 
 
 def _held_out(trained: Model, panel: Panel) -> Split:

@@ -11,6 +11,7 @@ from torch import nn
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.cells import Cell
 from lstmcast.net.forecaster import Forecaster
+from lstmcast.net.kinship import Kinship
 from lstmcast.net.stack import Stack
 from lstmcast.net.tree import WindowTree
 
@@ -87,7 +88,8 @@ def anatomy(network: Forecaster) -> tuple[Part, ...]:
     patches = -(-shape.context // shape.patch)
     reading = _reading(network, patches)
     embed = [] if network.embed is None else [_plain("embed", "linear", network.embed, steps=patches)]
-    parts = [*embed, *reading, *_writing(network, sum(part.multiply_adds for part in reading))]
+    related = [] if network.kinship is None else [_kinship(network.kinship)]
+    parts = [*embed, *reading, *related, *_writing(network, sum(part.multiply_adds for part in reading))]
     if network.highway is not None:
         parts.append(_plain("highway", "linear", network.highway, steps=shape.targets))
     return tuple(parts)
@@ -138,6 +140,21 @@ def _tree(tree: WindowTree, patches: int) -> Part:
         multiply_adds=3 * c * f + joints,
         steps=patches,
         state_bytes=_BYTES * sum(tree.state_widths),
+    )
+
+
+def _kinship(kinship: Kinship) -> Part:
+    """Each series once, on the way up and on the way down."""
+    c, f, w = kinship.hidden, kinship.up.shape[1], kinship.tell.out_features
+    return Part(
+        name="relatives",
+        kind="child-sum tree, up and down",
+        parameters=_count(kinship),
+        formula="4C(F+C+1) + 4C(2C+1) + W(2C+1)",
+        expected=4 * c * (f + c + 1) + 4 * c * (2 * c + 1) + w * (2 * c + 1),
+        multiply_adds=_products(kinship.parameters()),
+        steps=1,
+        state_bytes=_BYTES * 4 * c,
     )
 
 

@@ -29,7 +29,15 @@ def observe(network: Ensemble, batch: Batch) -> list[tuple[Reading, ...]]:
     stacks = [member.stack for member in members(network)]
     hooks = [stack.register_forward_pre_hook(lambda _, given: seen.append(given)) for stack in stacks]
     with torch.inference_mode():
-        network(batch.context, batch.observed, batch.past, batch.future, spread=batch.spread, static=batch.static)
+        network(
+            batch.context,
+            batch.observed,
+            batch.past,
+            batch.future,
+            spread=batch.spread,
+            static=batch.static,
+            parents=batch.parents,
+        )
         for hook in hooks:
             hook.remove()
         return [

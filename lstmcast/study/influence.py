@@ -108,6 +108,12 @@ def _mase(network: Ensemble, batch: Batch, divisor: Tensor) -> float:
 
 def _median(network: Ensemble, batch: Batch) -> Tensor:
     prediction = network(
-        batch.context, batch.observed, batch.past, batch.future, spread=batch.spread, static=batch.static
+        batch.context,
+        batch.observed,
+        batch.past,
+        batch.future,
+        spread=batch.spread,
+        static=batch.static,
+        parents=batch.parents,
     )
     return network.quantiles(prediction)[..., network.architecture.quantiles.index(0.5)]
