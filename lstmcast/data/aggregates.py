@@ -151,8 +151,8 @@ def _joined(rows: Rows, made: Mapping[str, Rows]) -> Rows:
         times=np.concatenate([part.times for part in parts]),
         targets=np.concatenate([part.targets for part in parts]),
         covariates=np.concatenate([part.covariates for part in parts]),
-        lines=np.concatenate([part.lines for part in parts]),
-        origin=np.concatenate([part.origin for part in parts]),
+        lines=np.concatenate([np.asarray(part.lines) for part in parts]),
+        origin=np.concatenate([np.asarray(part.origin) for part in parts]),
     )
 
 

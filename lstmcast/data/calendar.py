@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from datetime import UTC, timedelta, timezone, tzinfo
 from functools import cache
 from typing import Literal
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmcast.config import Frozen
+from lstmcast.data.counting import stretches
 from lstmcast.errors import UsageError
 
 Times = NDArray[np.int64]
@@ -130,8 +132,9 @@ class Frequency(Frozen):
         """Whole rows from ``start`` to ``stop``, rounded down, and whether ``stop`` lies exactly on the grid."""
         start, stop = np.broadcast_arrays(np.asarray(start, np.int64), np.asarray(stop, np.int64))
         if self.kind in {"integer", "fixed"}:
-            steps, rest = np.divmod(stop - start, self.step)
-            return steps, rest == 0
+            apart = stop - start
+            steps = np.floor_divide(apart, self.step)
+            return steps, apart == steps * self.step
         first = np.floor_divide(to_wall(start, self.tz), DAY)
         last = np.floor_divide(to_wall(stop, self.tz), DAY)
         if self.kind == "days":
@@ -198,25 +201,55 @@ def infer(times: Times, following: NDArray[np.bool_], *, integer: bool, tz: str 
 
     ``times`` int64 (R,) sorted within each series; ``following`` bool (R,) False on the first row of a series.
     """
-    steps = np.diff(times, prepend=times[:1])[following]
-    steps = steps[steps > 0]
-    if not steps.size:
+    lengths, counts = _lengths(times, following)
+    if not lengths.size:
         return None
+    usual = int(lengths[np.argmax(counts)])
     if integer:
-        return Frequency(kind="integer", step=_mode(steps))
+        return Frequency(kind="integer", step=usual)
     wall = to_wall(times, tz)
-    some = np.unique(wall)
-    if np.unique(np.mod(some, DAY)).size > 1:
-        return Frequency(kind="fixed", step=_mode(steps), tz=tz)
-    days = np.floor_divide(wall, DAY)
-    return _months(days, np.floor_divide(some, DAY), following, tz) or _days(days, following, tz)
+    hour = int(wall[0] % DAY)
+    if any(bool((wall[part] % DAY != hour).any()) for part in stretches(len(wall))):
+        return Frequency(kind="fixed", step=usual, tz=tz)
+    some = _distinct_days(wall)
+    found = _months(wall, some, following, tz)
+    if found is None:
+        step = usual // DAY if wall is times else _usual(np.floor_divide(wall, DAY), following)
+        found = _days(some, step, tz)
+    return found
 
 
-def _days(days: Times, following: NDArray[np.bool_], tz: str | None) -> Frequency:
-    steps = np.diff(days, prepend=days[:1])[following]
-    step = _mode(steps[steps > 0])
-    weekday = np.mod(days + 3, 7)  # 1970-01-01 was a Thursday
-    span = int(days.max() - days.min())
+def _distinct_days(wall: Times) -> Times:
+    """The days on which these times lie, ascending."""
+    first, last = int(wall.min()) // DAY, int(wall.max()) // DAY
+    if last - first > len(wall):
+        return np.unique(np.floor_divide(wall, DAY))
+    seen = np.zeros(last - first + 1, bool)
+    for part in stretches(len(wall)):
+        seen[np.floor_divide(wall[part], DAY) - first] = True
+    return np.flatnonzero(seen) + first
+
+
+def _lengths(times: Times, following: NDArray[np.bool_]) -> tuple[Times, Times]:
+    """The distances between rows of a series that are above zero, ascending, and how often each comes."""
+    total: Counter[int] = Counter()
+    for part in stretches(len(times)):
+        begin = max(part.start, 1)
+        apart = np.diff(times[begin - 1 : part.stop])[following[begin : part.stop]]
+        apart = apart[apart > 0]
+        if apart.size and (apart == apart[0]).all():
+            total[int(apart[0])] += len(apart)
+            continue
+        lengths, counts = np.unique(apart, return_counts=True)
+        total.update(dict(zip(lengths.tolist(), counts.tolist(), strict=True)))
+    lengths = np.array(sorted(total), np.int64)
+    return lengths, np.array([total[length] for length in lengths.tolist()], np.int64)
+
+
+def _days(some: Times, step: int, tz: str | None) -> Frequency:
+    """Of days that are usually ``step`` apart; ``some`` are the distinct ones."""
+    weekday = np.mod(some + 3, 7)  # 1970-01-01 was a Thursday
+    span = int(some.max() - some.min())
     if step == 1 and not (weekday >= 5).any() and span >= 7:
         return Frequency(kind="business", tz=tz)
     seen = np.bincount(weekday, minlength=7) > 0
@@ -225,8 +258,8 @@ def _days(days: Times, following: NDArray[np.bool_], tz: str | None) -> Frequenc
     return Frequency(kind="days", step=step, tz=tz)
 
 
-def _months(days: Times, some: Times, following: NDArray[np.bool_], tz: str | None) -> Frequency | None:
-    """``some`` are the distinct ``days``."""
+def _months(wall: Times, some: Times, following: NDArray[np.bool_], tz: str | None) -> Frequency | None:
+    """``some`` are the distinct days of ``wall``."""
     month = _month_number(some)
     of_month = some - _month_start(month) + 1
     last = int(of_month.max())
@@ -239,18 +272,16 @@ def _months(days: Times, some: Times, following: NDArray[np.bool_], tz: str | No
         anchor = "day"
     else:
         return None
-    month = _month_number(days)
-    steps = np.diff(month, prepend=month[:1])[following]
-    steps = steps[steps > 0]
-    if not steps.size:
+    lengths, counts = _lengths(_month_number(np.floor_divide(wall, DAY)), following)
+    if not lengths.size:
         return None
-    step = _mode(steps)
+    step = int(lengths[np.argmax(counts)])
     return Frequency(kind="months", step=step, anchor=anchor, day=last if anchor == "day" else 1, tz=tz)
 
 
-def _mode(steps: Times) -> int:
-    values, counts = np.unique(steps, return_counts=True)
-    return int(values[np.argmax(counts)])
+def _usual(times: Times, following: NDArray[np.bool_]) -> int:
+    lengths, counts = _lengths(times, following)
+    return int(lengths[np.argmax(counts)])
 
 
 def _count(number: int) -> str:

@@ -60,6 +60,8 @@ def with_calendar(panel: Panel, *, calendar: Sequence[str], holidays: str | None
             remedy="leave out --holidays",
         )
     schema = panel.schema.model_copy(update={"calendar": tuple(chosen), "holidays": holidays})
+    if not schema.derived:
+        return replace(panel, schema=schema)
     added = derived(schema, panel.times(np.arange(len(panel.values))))
     return replace(panel, schema=schema, covariates=np.concatenate([panel.covariates, added], axis=1))
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lstmcast.data.counting import Places
 from lstmcast.data.dialect import Dialect
 from lstmcast.data.findings import Finding
 from lstmcast.data.numbers import TRUTHS, is_number
@@ -34,7 +35,7 @@ def categories_of(column: pd.Series, dialect: Dialect, *, most: int = MOST) -> t
 
 
 def coded(
-    column: pd.Series, words: tuple[str, ...], dialect: Dialect, *, name: str, lines: NDArray[np.int64], known: bool
+    column: pd.Series, words: tuple[str, ...], dialect: Dialect, *, name: str, lines: Places, known: bool
 ) -> tuple[NDArray[np.float64], list[Finding]]:
     """float64 (R,) the place of each cell in ``words``, NaN where it is empty or not among them; what to tell of it.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lstmcast.config import Frozen
 from lstmcast.data import epochs, styles
 from lstmcast.data.calendar import Times, from_wall, to_wall
+from lstmcast.data.counting import Places
 from lstmcast.data.findings import RefusedError, refuse
 
 
@@ -36,28 +37,41 @@ class Clock(Frozen):
     def parse(
         self,
         texts: Sequence[str] | NDArray[np.object_],
+        codes: NDArray[np.integer[Any]] | None = None,
         *,
         groups: Times | None = None,
-        lines: Times | None = None,
+        lines: Places | None = None,
         column: str = "time",
     ) -> Times:
         """int64 times of ``texts``: see ``calendar`` for the unit.
 
+        With ``codes`` (R,) row r is ``texts[codes[r]]``, and -1 is none; else each text is a row.
         ``groups`` int64 (R,) the series of each row: an hour that comes twice when clocks are set back is told apart
-        by its order within a series. ``lines`` int64 (R,) the line of each text, for messages.
+        by its order within a series. ``lines`` (R,) the line of each text, for messages.
         Raises ``RefusedError`` naming the first line that is no time in this style.
         """
-        given = np.asarray(texts, dtype=object)
-        codes, distinct = pd.factorize(given)
-        distinct = np.asarray(distinct, dtype=object)
+        distinct = np.asarray(texts, dtype=object)
+        if codes is None:
+            codes, distinct = pd.factorize(distinct)
+            distinct = np.asarray(distinct, dtype=object)
         times, fits = self._read(np.array([str(text).strip() for text in distinct], dtype=object))
-        bad = codes < 0
-        bad[~bad] = ~fits[codes[~bad]]
-        if bad.any():
-            raise self._unreadable(given, bad, lines=lines, column=column)
+        if not fits.all() or (len(codes) and codes.min() < 0):
+            bad = codes < 0
+            bad[~bad] = ~fits[codes[~bad]]
+            if bad.any():
+                raise self._unreadable(
+                    np.array([*distinct, None], dtype=object)[codes], bad, lines=lines, column=column
+                )
         if self.kind != "datetime" or self.tz is None or self._instants():
             return times[codes]
-        return _located(times, codes, self.tz, np.zeros(len(given), np.int64) if groups is None else groups)
+        return _located(times, codes, self.tz, np.zeros(len(codes), np.int64) if groups is None else groups)
+
+    def located(self, times: Times, *, groups: Times) -> Times:
+        """Times that were read in the style of this clock (int64 (R,), of the wall clock if that is what it shows)."""
+        if self.tz is None or self._instants():
+            return times
+        distinct, codes = np.unique(times, return_inverse=True)
+        return _located(distinct, codes, self.tz, groups)
 
     def format(self, times: Times) -> list[str]:
         """The texts of int64 times, in the file's own style."""
@@ -104,7 +118,7 @@ class Clock(Frozen):
         return times, fits
 
     def _unreadable(
-        self, given: NDArray[np.object_], bad: NDArray[np.bool_], *, lines: Times | None, column: str
+        self, given: NDArray[np.object_], bad: NDArray[np.bool_], *, lines: Places | None, column: str
     ) -> RefusedError:
         first = int(np.argmax(bad))
         line = None if lines is None else int(lines[first])
@@ -137,16 +151,16 @@ class Clock(Frozen):
         )
 
 
-def _located(times: Times, codes: Times, tz: str, groups: Times) -> Times:
+def _located(times: Times, codes: NDArray[np.integer[Any]], tz: str, groups: Times) -> Times:
     """Instants of wall-clock times; an hour that comes twice is the later one on its second appearance in a series."""
     first, later = from_wall(times, tz), from_wall(times, tz, later=True)
     rows = np.flatnonzero((first != later)[codes])
     if not rows.size:
-        return first[codes]
+        return np.asarray(first[codes])
     same = groups[1:] == groups[:-1]
     newest_first = bool(np.sign(np.diff(times[codes])[same]).sum() < 0)
     seen = pd.DataFrame({"group": groups[rows], "time": codes[rows]}).groupby(["group", "time"], sort=False)
     order = seen.cumcount(ascending=not newest_first).to_numpy()
-    located = first[codes]
+    located: Times = first[codes]
     located[rows] = np.where(order > 0, later[codes[rows]], located[rows])
     return located

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from lstmcast.config import ReaderSettings
 from lstmcast.data import epochs, styles
-from lstmcast.data.calendar import DAY, ZONES, Times, infer, to_wall, zone
+from lstmcast.data.calendar import DAY, ZONES, infer, to_wall, zone
 from lstmcast.data.clock import Clock
+from lstmcast.data.counting import Places
 from lstmcast.data.findings import refuse
 from lstmcast.errors import UsageError
 
@@ -24,7 +25,7 @@ _COUNTERS = frozenset({"t", "step", "index", "idx", "i", "n", "row", "seq", "tic
 
 
 def infer_clock(
-    texts: NDArray[np.object_], *, column: str, settings: ReaderSettings, lines: Times | None = None
+    texts: NDArray[np.object_], *, column: str, settings: ReaderSettings, lines: Places | None = None
 ) -> tuple[Clock, list[str]]:
     """The clock of a time column, and a sentence for each thing inferred.
 
@@ -60,7 +61,7 @@ def _asked(texts: NDArray[np.object_], settings: ReaderSettings) -> Clock:
 
 
 def _styled_clock(
-    texts: NDArray[np.object_], first: str, *, column: str, settings: ReaderSettings, lines: Times | None
+    texts: NDArray[np.object_], first: str, *, column: str, settings: ReaderSettings, lines: Places | None
 ) -> tuple[Clock, list[str]]:
     notes = []
     day_first = settings.day_first

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcast.config import ReaderSettings
-from lstmcast.data import styles
+from lstmcast.data import styles, time_column
 from lstmcast.data.categories import is_yes_or_no
 from lstmcast.data.column_names import IDS, PARTS, TARGETS, as_flag, listed, require
 from lstmcast.data.dialect import kind
@@ -20,7 +20,6 @@ from lstmcast.data.frame import NAMELESS
 from lstmcast.data.id_column import pick_id, separates
 from lstmcast.data.numbers import is_number
 from lstmcast.data.schema import Schema
-from lstmcast.data.time_column import refuse_clock_apart
 from lstmcast.errors import UsageError
 
 MOST_GUESSED = 20
@@ -54,6 +53,14 @@ def kinds(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, str]
     return found
 
 
+def looks(
+    names: Sequence[str], rows: Sequence[Sequence[str]], settings: ReaderSettings
+) -> tuple[dict[str, str], str | None]:
+    """What the columns hold by the look of their first cells, and which of them is the time."""
+    found = kinds(names, rows)
+    return found, time_column.pick_time(found, settings, stamped=time_column.stamped(names, rows))
+
+
 def _look(cell: str) -> str:
     look = kind(cell)
     if look == "text" and _CLOCK.fullmatch(cell):
@@ -68,7 +75,7 @@ def assign(frame: pd.DataFrame, found: Mapping[str, str], time: str | None, sett
     _check_named(frame, settings)
     named_id = settings.id_col
     series = named_id if named_id or settings.wide else pick_id(frame, time, found, settings)
-    refuse_clock_apart(frame, found, time, series, settings)
+    time_column.refuse_clock_apart(frame, found, time, series, settings)
     if settings.parent and series is None:
         raise refuse(
             "no-id",

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lstmcast.data.counting import Places
 from lstmcast.data.dialect import Dialect, cells, kind
 from lstmcast.data.findings import Finding, RefusedError, refuse
 from lstmcast.data.surroundings import MOST_BELOW, below_table, is_footer_text
@@ -122,14 +123,12 @@ def load(
     return frame.drop(columns=empty), lines, list(layout.findings)
 
 
-def spellings(
-    body: Body, dialect: Dialect, *, label: str, names: Collection[str], lines: NDArray[np.int64]
-) -> dict[str, int]:
+def spellings(body: Body, dialect: Dialect, *, label: str, names: Collection[str], lines: Places) -> dict[str, int]:
     """How often each spelling of a missing value occurs in the columns ``names`` on ``lines``."""
     places = [index for index, name in enumerate(body.names) if name in names]
     layout = _layout(body, dialect, label=label)
     cells = _parsed(layout, dialect, label=label, dtype=dict.fromkeys(places, str), usecols=places)
-    kept = cells[np.isin(layout.lines[: len(cells)], lines)].to_numpy(object).ravel()
+    kept = cells[np.isin(layout.lines[: len(cells)], np.asarray(lines))].to_numpy(object).ravel()
     counts = pd.Series(kept).str.strip().value_counts()
     return {str(token): int(count) for token, count in counts.items() if token in dialect.tokens()}
 
@@ -161,6 +160,7 @@ def _parsed(
                 skipinitialspace=True,
                 decimal=dialect.decimal,
                 low_memory=False,
+                float_precision="round_trip",  # as blocks of plain lines are read
                 encoding="utf-8",
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError, ValueError) as error:

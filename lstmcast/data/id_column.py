@@ -10,6 +10,7 @@ from lstmcast.config import ReaderSettings
 from lstmcast.data.column_names import IDS, TARGETS, WEAK_IDS, as_flag, listed
 from lstmcast.data.findings import refuse
 from lstmcast.data.numbers import is_number
+from lstmcast.data.schema import Schema
 
 
 def as_text(found: Mapping[str, str], time: str | None, settings: ReaderSettings) -> tuple[set[str], set[str]]:
@@ -20,6 +21,15 @@ def as_text(found: Mapping[str, str], time: str | None, settings: ReaderSettings
     return {name for name in (time,) if name} | {n for n, look in found.items() if look == "time"}, {
         i for i in ids if i
     }
+
+
+def read_as_text(
+    found: Mapping[str, str], time: str | None, settings: ReaderSettings, stored: Schema | None
+) -> tuple[set[str], set[str]]:
+    """As ``as_text``, or what a stored schema says."""
+    if stored is None:
+        return as_text(found, time, settings)
+    return {name for name in (stored.time_col,) if name}, {name for name in (stored.id_col, *stored.parent) if name}
 
 
 def repeating(names: Sequence[str], rows: Sequence[Sequence[str]], among: set[str]) -> set[str]:

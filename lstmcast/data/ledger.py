@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmcast.data.calendar import Times
+from lstmcast.data.counting import stretches
 from lstmcast.data.findings import Finding
 from lstmcast.data.rows import Rows
 from lstmcast.data.schema import Ledger, Schema
@@ -22,8 +23,8 @@ SCALED = 50.0
 def ledger(rows: Rows, schema: Schema) -> Ledger:
     """The ledger of ``rows``: sorted, distinct, on their grid, every series with a value."""
     watched = min(len(rows.ids), MOST_BLOCKS)
-    first = np.flatnonzero(~rows.following())
-    seen = np.isfinite(rows.targets).any(axis=1) & (rows.codes < watched)
+    first = rows.first
+    seen = rows.seen & (rows.codes < watched)
     size = max(1, -(-int(seen.sum()) // max(1, MOST_BLOCKS - watched)))
     start = rows.times[first[:watched]]
     keys, sums, counts = _blocks(rows, np.arange(len(rows.ids)), start, seen, schema, size)
@@ -51,7 +52,7 @@ def _restated(rows: Rows, schema: Schema, kept: Ledger) -> list[Finding]:
     if not (known >= 0).any():
         return []
     start = np.array(kept.start, np.int64)
-    seen = np.isfinite(rows.targets).any(axis=1) & (known[rows.codes] >= 0)
+    seen = rows.seen & (known[rows.codes] >= 0)
     keys, sums, counts = _blocks(rows, known, start, seen, schema, kept.size)
     before = dict(zip(_unpacked(kept.keys).tolist(), range(len(_unpacked(kept.keys))), strict=True))
     at = np.array([before.get(key, -1) for key in keys.tolist()], np.int64)
@@ -102,8 +103,14 @@ def _sizes(rows: Rows) -> list[float]:
     """The median size of each target and covariate where it is not zero; 0 where there is none."""
     sizes = []
     for column in (*rows.targets.T, *rows.covariates.T):
-        known = np.abs(column[np.isfinite(column) & (column != 0)])
-        sizes.append(float(np.median(known[:: max(1, len(known) // 100_000)])) if known.size else 0.0)
+        parts = [column[part] for part in stretches(len(column))]
+        total = sum(int((np.isfinite(part) & (part != 0)).sum()) for part in parts)
+        every, skipped, chosen = max(1, total // 100_000), 0, []
+        for part in parts:
+            known = np.abs(part[np.isfinite(part) & (part != 0)])
+            chosen.append(known[-skipped % every :: every])
+            skipped += len(known)
+        sizes.append(float(np.median(np.concatenate(chosen))) if total else 0.0)
     return sizes
 
 
@@ -111,19 +118,26 @@ def _blocks(
     rows: Rows, series: NDArray[np.int64], start: Times, seen: NDArray[np.bool_], schema: Schema, size: int
 ) -> tuple[Times, Times, Times]:
     """Of each block of ``size`` steps with a value: its key (series · 2^32 + block), checksum and number of values."""
-    at = np.flatnonzero(seen)
-    code = series[rows.codes[at]]
-    step = schema.frequency.locate(start[code], rows.times[at])[0]
-    late = step >= 0
-    at, code, step = at[late], code[late], step[late]
-    keys = code * np.int64(2**32) + step // size
-    bits = np.where(np.isfinite(rows.targets[at]), rows.targets[at], -1.5e300) + 0.0
-    mixed = (bits.view(np.int64) * np.int64(0x9E3779B97F4A7C1) ^ (bits.view(np.int64) >> 29)).sum(axis=1)
-    mixed *= step % size * 2 + 1
+    parts = []
+    for part in stretches(len(seen)):
+        at = np.flatnonzero(seen[part]) + part.start
+        code = series[rows.codes[at]]
+        step = schema.frequency.locate(start[code], rows.times[at])[0]
+        late = step >= 0
+        at, code, step = at[late], code[late], step[late]
+        keys = code * np.int64(2**32) + step // size
+        bits = np.where(np.isfinite(rows.targets[at]), rows.targets[at], -1.5e300) + 0.0
+        mixed = (bits.view(np.int64) * np.int64(0x9E3779B97F4A7C1) ^ (bits.view(np.int64) >> 29)).sum(axis=1)
+        parts.append(_summed(keys, mixed * (step % size * 2 + 1), np.ones(len(keys), np.int64)))
+    return _summed(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _summed(keys: Times, sums: Times, counts: Times) -> tuple[Times, Times, Times]:
+    """One entry for each run of equal ``keys``."""
     fresh = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if keys.size else np.zeros(0, np.int64)
     if not fresh.size:
         return fresh, fresh, fresh
-    return keys[fresh], np.add.reduceat(mixed, fresh), np.diff(fresh, append=len(keys))
+    return keys[fresh], np.add.reduceat(sums, fresh), np.add.reduceat(counts, fresh)
 
 
 def _packed(numbers: Times) -> str:

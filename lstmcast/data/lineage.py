@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from lstmcast.data.calendar import Times
+from lstmcast.data.counting import Places
 from lstmcast.data.findings import Finding, RefusedError, refuse
 from lstmcast.data.schema import Schema
 
 
 def lineage(
-    frame: pd.DataFrame, columns: Sequence[str], *, ids: Sequence[str], codes: Times, lines: Times
+    frame: pd.DataFrame, columns: Sequence[str], *, ids: Sequence[str], codes: Times, lines: Places
 ) -> dict[str, str]:
     """The parent of each series that has one, and of each parent that has one in turn.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lstmcast.data.counting import Places, stretches
 from lstmcast.data.dialect import NA_TOKENS, Dialect
 from lstmcast.data.findings import Finding
 from lstmcast.data.marks import looks_numeric
@@ -27,7 +28,7 @@ def is_number(column: pd.Series) -> bool:
 
 
 def to_floats(
-    column: pd.Series, dialect: Dialect, *, name: str, lines: NDArray[np.int64]
+    column: pd.Series, dialect: Dialect, *, name: str, lines: Places
 ) -> tuple[NDArray[np.float64], list[Finding]]:
     """float64 (R,) of a column, NaN where missing, and findings of severity error for cells that are no numbers.
 
@@ -53,7 +54,7 @@ def to_floats(
     return values, [*findings, *_dressed(cleaned[~np.isnan(numbers)], name=name, lines=lines)]
 
 
-def _dressed(cells: pd.Series, *, name: str, lines: NDArray[np.int64]) -> list[Finding]:
+def _dressed(cells: pd.Series, *, name: str, lines: Places) -> list[Finding]:
     """What was taken off the numbers; an error where it is not the same unit in every row."""
     worn = cells[cells.str.contains(_UNUSUAL)]
     marks = named(worn.unique())
@@ -106,7 +107,7 @@ def plain(cells: pd.Series, dialect: Dialect) -> pd.Series:
     return cells.str.replace(dialect.decimal, ".", regex=False).where(fits, other="no number")
 
 
-def _unknown(unknown: pd.Series, *, name: str, lines: NDArray[np.int64]) -> Finding:
+def _unknown(unknown: pd.Series, *, name: str, lines: Places) -> Finding:
     token = str(unknown.iloc[0])
     others = unknown.nunique() - 1
     line = int(lines[unknown.index[0]])
@@ -132,8 +133,8 @@ def _mend(tokens: list[str]) -> str:
     return " ".join(f"--na-values {_quoted(token)}" for token in words[:5]) + "  # if it means missing"
 
 
-def _too_large(values: NDArray[np.float64], *, name: str, lines: NDArray[np.int64]) -> list[Finding]:
-    rows = np.flatnonzero(np.abs(values) > LARGEST)
+def _too_large(values: NDArray[np.float64], *, name: str, lines: Places) -> list[Finding]:
+    rows = _beyond(values, LARGEST)
     if not rows.size:
         return []
     where = "line" if rows.size == 1 else "lines"
@@ -151,9 +152,10 @@ def _too_large(values: NDArray[np.float64], *, name: str, lines: NDArray[np.int6
     ]
 
 
-def _too_long(values: NDArray[np.float64], *, name: str, lines: NDArray[np.int64]) -> list[Finding]:
+def _too_long(values: NDArray[np.float64], *, name: str, lines: Places) -> list[Finding]:
     """A warning for whole numbers of more digits than a float holds."""
-    rows = np.flatnonzero((np.abs(values) > 2**53) & (np.abs(values) <= LARGEST))
+    rows = _beyond(values, 2**53)
+    rows = rows[np.abs(values[rows]) <= LARGEST]
     if not rows.size:
         return []
     return [
@@ -167,6 +169,14 @@ def _too_long(values: NDArray[np.float64], *, name: str, lines: NDArray[np.int64
             fix="write fewer digits, for example the differences from a fixed level",
         )
     ]
+
+
+def _beyond(values: NDArray[np.float64], limit: float) -> NDArray[np.int64]:
+    """The rows whose value is larger than ``limit``, up or down."""
+    parts = stretches(len(values))
+    return np.concatenate(
+        [np.zeros(0, np.int64), *(np.flatnonzero(np.abs(values[part]) > limit) + part.start for part in parts)]
+    )
 
 
 def _quoted(token: str) -> str:

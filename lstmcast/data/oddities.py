@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmcast.data.calendar import Times
+from lstmcast.data.counting import by_series
 from lstmcast.data.findings import Finding
 from lstmcast.data.rows import Rows
 from lstmcast.data.schema import Schema
@@ -44,11 +45,15 @@ def oddities(rows: Rows, schema: Schema) -> list[Finding]:
 
 def _sentinels(rows: Rows, values: Floats, column: str | None) -> list[Finding]:
     """A value that comes again and again, far outside all others: missing, spelled as a number."""
-    seen = values[np.isfinite(values)]
-    found = []
-    for extreme, rest in ((seen.min(), seen[seen > seen.min()]), (seen.max(), seen[seen < seen.max()])):
-        count = int((seen == extreme).sum())
-        if count < _REPEATED or len(rest) < 3 * count or not float(extreme).is_integer():
+    found: list[Finding] = []
+    if not np.isfinite(values).any():
+        return found
+    for extreme in (float(np.nanmin(values)), float(np.nanmax(values))):
+        if not extreme.is_integer() or not (extreme == -1 or set(f"{abs(extreme):.0f}") == {"9"}):
+            continue
+        count = int((values == extreme).sum())
+        rest = values[np.isfinite(values) & (values != extreme)]
+        if count < _REPEATED or len(rest) < 3 * count:
             continue
         low, high = float(rest.min()), float(rest.max())
         distance = low - extreme if extreme < low else extreme - high
@@ -98,7 +103,7 @@ def _one_by_one(rows: Rows, values: Floats, schema: Schema, column: str | None) 
 
 def _series(rows: Rows, values: Floats) -> Iterator[Times]:
     """The places of the values of each of the first series that are long enough to be judged."""
-    bounds = np.r_[np.flatnonzero(~rows.following()), len(rows.codes)]
+    bounds = np.r_[rows.first, len(rows.codes)]
     for first, stop in pairwise(bounds[: LOOKED_AT + 1].tolist()):
         places = first + np.flatnonzero(np.isfinite(values[first:stop]))
         if len(places) >= STUCK:
@@ -164,11 +169,16 @@ def _uneven(rows: Rows) -> list[Finding]:
     """A series a hundred times as long or as large as the usual one."""
     if len(rows.ids) < 3:
         return []
-    first = np.flatnonzero(~rows.following())
-    seen = np.asarray(np.isfinite(rows.targets).all(axis=1))
+    first = rows.first
     lengths = np.diff(first, append=len(rows.codes))
-    sizes = np.where(seen[:, None], np.abs(rows.targets), 0).sum(axis=1)
-    level = np.add.reduceat(sizes, first) / np.maximum(np.add.reduceat(seen.astype(np.int64), first), 1)
+    total, count = np.zeros(len(first)), np.zeros(len(first), np.int64)
+    for part, among in by_series(first, len(rows.codes)):
+        seen = np.asarray(np.isfinite(rows.targets[part]).all(axis=1))
+        sizes = np.where(seen[:, None], np.abs(rows.targets[part]), 0).sum(axis=1)
+        begin = np.maximum(first[among] - part.start, 0)
+        total[among] += np.add.reduceat(sizes, begin)
+        count[among] += np.add.reduceat(seen, begin, dtype=np.int64)
+    level = total / np.maximum(count, 1)
     found = []
     for code, measure, text, rest in (
         ("uneven-lengths", lengths.astype(float), "as long as", "longer series give more training windows"),

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmcast.data import room
+from lstmcast.data.counting import Counting, Places, by_series
 from lstmcast.data.moments import Moments
 from lstmcast.data.schema import Schema
 
@@ -68,22 +70,27 @@ def build(
     targets: NDArray[np.float64],
     covariates: NDArray[np.float32],
     schema: Schema,
-) -> tuple[Panel, NDArray[np.int64]]:
+    steps: NDArray[np.int64] | None = None,
+    even: bool = False,
+) -> tuple[Panel, Places]:
     """Lay rows on their grid; also int64 (r,) the flat row each of them came to lie on, -1 where it was trimmed.
 
     ``codes`` (r,) the series of each row, ascending, every series with at least one observed row; ``times`` (r,)
     ascending within a series, distinct and on its grid; ``targets`` (r, D) with NaN where missing; ``covariates``
-    (r, K). Segments begin and end with an observed row, but for the future block.
+    (r, K); ``steps`` int64 (r,) those from the first row of the series, where they are known; ``even`` where all rows
+    have a value and follow each other. Segments begin and end with an observed row, but for the future block.
     """
     first = np.searchsorted(codes, np.arange(len(ids)))
-    step = schema.frequency.locate(times[first][codes], times)[0]
+    if even:
+        return _as_it_lies(ids, times, first, targets=targets, covariates=covariates, schema=schema)
+    step = schema.frequency.locate(times[first][codes], times)[0] if steps is None else steps
     seen = np.isfinite(targets)
     at = np.flatnonzero(seen.any(axis=1))
     same = codes[at][1:] == codes[at][:-1]
     near = np.diff(step[at]) - 1 <= schema.max_gap if schema.gaps != "zero" else np.ones(len(at) - 1, bool)
     bound = np.flatnonzero(~(same & near)) + 1
     opening, closing = at[np.r_[0, bound]], at[np.r_[bound, len(at)] - 1]
-    series = codes[opening]
+    series = codes[opening].astype(np.int64)
     observed_rows = step[closing] - step[opening] + 1
     ahead = _future_rows(codes, step, closing, series, covariates=covariates, schema=schema)
     offsets = np.concatenate([[0], np.cumsum(observed_rows + ahead)]).astype(np.int64)
@@ -96,9 +103,9 @@ def build(
     place = np.where(kept, place, -1)
 
     rows = int(offsets[-1])
-    shift = _shift(targets, seen, codes, first)
-    values = np.zeros((rows, targets.shape[1]), np.float32)
-    observed = np.zeros(values.shape, bool)
+    shift = _shift(targets, first)
+    values = room.zeros((rows, targets.shape[1]), np.float32)
+    observed = room.zeros(values.shape, np.bool_)
     values[place[kept]] = np.where(seen, targets - shift[codes], 0)[kept]
     observed[place[kept]] = seen[kept]
     laid = np.full((rows, covariates.shape[1]), np.nan, np.float32)
@@ -158,22 +165,66 @@ def _future_rows(
     return ahead
 
 
-def _shift(
-    targets: NDArray[np.float64], seen: NDArray[np.bool_], codes: NDArray[np.int64], first: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _as_it_lies(
+    ids: Sequence[str],
+    times: NDArray[np.int64],
+    first: NDArray[np.int64],
+    *,
+    targets: NDArray[np.float64],
+    covariates: NDArray[np.float32],
+    schema: Schema,
+) -> tuple[Panel, Places]:
+    """The panel of rows that all have a value and follow each other without a gap."""
+    total = len(times)
+    shift = _shift(targets, first)
+    values, observed = room.zeros(targets.shape, np.float32), room.zeros(targets.shape, np.bool_)
+    for part, among in by_series(first, total):
+        begin = np.maximum(first[among], part.start)
+        level = shift[among].repeat(np.diff(begin, append=part.stop), axis=0)
+        seen = np.isfinite(targets[part])
+        values[part], observed[part] = np.where(seen, targets[part] - level, 0), seen
+    panel = Panel(
+        ids=tuple(ids),
+        series=np.arange(len(ids)),
+        offsets=np.append(first, total),
+        ends=np.append(first[1:], total),
+        start=times[first],
+        values=values,
+        observed=observed,
+        covariates=covariates,
+        static=np.zeros((len(ids), 0), np.float32),
+        shift=shift,
+        schema=schema,
+    )
+    return panel, Counting(total)
+
+
+def _shift(targets: NDArray[np.float64], first: NDArray[np.int64]) -> NDArray[np.float64]:
     """Level of the series where float32 would keep less than three digits of its spread, or two of its changes; else 0.
 
     A meter that counts up has a wide spread and small changes: it is the changes that matter.
     """
-    count = np.maximum(np.add.reduceat(seen.astype(np.int64), first, axis=0), 1)
-    mean = np.add.reduceat(np.where(seen, targets, 0), first, axis=0) / count
-    deviation = np.where(seen, targets - mean[codes], 0)
-    spread = np.sqrt(np.add.reduceat(deviation**2, first, axis=0) / count)
-    change = np.abs(np.diff(np.where(seen, targets, np.nan), axis=0, prepend=np.nan))
-    change[first] = np.nan
-    moving = np.isfinite(change) & (change > 0)
-    steps = np.add.reduceat(np.where(moving, change, 0), first, axis=0)
-    change = steps / np.maximum(np.add.reduceat(moving.astype(np.int64), first, axis=0), 1)
+    shape = (len(first), targets.shape[1])
+    count, total = np.zeros(shape, np.int64), np.zeros(shape)
+    squares, moves, moved = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
+    for part, among in by_series(first, len(targets)):
+        seen = np.isfinite(targets[part])
+        begin = np.maximum(first[among] - part.start, 0)
+        count[among] += np.add.reduceat(seen, begin, axis=0, dtype=np.int64)
+        total[among] += np.add.reduceat(np.where(seen, targets[part], 0), begin, axis=0)
+    mean = total / np.maximum(count, 1)
+    for part, among in by_series(first, len(targets)):
+        y = targets[part]
+        begin = np.maximum(first[among] - part.start, 0)
+        deviation = np.where(np.isfinite(y), y - mean[among].repeat(np.diff(begin, append=len(y)), axis=0), 0)
+        squares[among] += np.add.reduceat(deviation**2, begin, axis=0)
+        before = targets[part.start - 1 : part.start] if part.start else np.full((1, targets.shape[1]), np.nan)
+        change = np.abs(np.diff(y, axis=0, prepend=before))
+        change[first[among][first[among] >= part.start] - part.start] = np.nan
+        moving = np.isfinite(change) & (change > 0)
+        moves[among] += np.add.reduceat(np.where(moving, change, 0), begin, axis=0)
+        moved[among] += np.add.reduceat(moving, begin, axis=0, dtype=np.int64)
+    spread, change = np.sqrt(squares / np.maximum(count, 1)), moves / np.maximum(moved, 1)
     inexact = np.abs(mean - mean.astype(np.float32)) > 0
     small_changes = (change > 0) & (np.abs(mean) > 1e5 * change)
     dwarfed = np.where(spread > 0, (np.abs(mean) > 5e3 * spread) | small_changes, inexact)

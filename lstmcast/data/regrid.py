@@ -41,7 +41,7 @@ def bucketed(
 ) -> tuple[Rows, Times, list[Finding]]:
     """One row per series and step of ``frequency``, the row each input row went into (-1: left out), and findings."""
     start = _floor(rows.times, frequency)
-    fresh = ~rows.following() | (np.diff(start, prepend=start[:1]) != 0)
+    fresh = ~rows.following | (np.diff(start, prepend=start[:1]) != 0)
     group = np.cumsum(fresh) - 1
     targets = pd.DataFrame(rows.targets).groupby(group, sort=True)
     values = targets.sum(min_count=1) if agg == "sum" else getattr(targets, agg)()
@@ -92,7 +92,7 @@ def _incomplete(rows: Rows, group: Times, frequency: Frequency) -> Times:
     if not seen.size:
         return seen
     last = seen[np.r_[rows.codes[seen][1:] != rows.codes[seen][:-1], True]]
-    steps = np.diff(rows.times)[rows.following()[1:]]
+    steps = np.diff(rows.times)[rows.following[1:]]
     steps = steps[steps > 0]
     usual = int(np.median(steps)) if steps.size else 0
     end = frequency.advance(_floor(rows.times[last], frequency), np.ones(len(last), np.int64))
@@ -127,10 +127,9 @@ def steadied(rows: Rows, frequency: Frequency, clock: Clock) -> tuple[Rows, list
     """The rows with times that miss a fixed grid by less than ``JITTER`` of a step put on it, if that settles all."""
     if frequency.kind != "fixed":
         return rows, []
-    opening = rows.opening()
-    if frequency.locate(opening, rows.times)[1].all():
+    if rows.on_grid(frequency):
         return rows, []
-    step = frequency.step
+    step, opening = frequency.step, rows.opening()
     rounded = (opening + step // 2) // step * step
     anchor = np.where(np.abs(rounded - opening) < JITTER * step, rounded, opening)
     place = anchor + (rows.times - anchor + step // 2) // step * step
@@ -158,9 +157,10 @@ def step_change(rows: Rows, clock: Clock) -> Finding | None:
     """A series whose step changes once and for good, and what to do about it."""
     if clock.kind != "datetime":
         return None
-    counts = np.bincount(rows.codes, minlength=len(rows.ids))
-    code = int(np.argmax(counts))
-    places = np.flatnonzero(rows.codes == code)
+    lengths = np.diff(rows.first, append=len(rows.codes))
+    longest = int(np.argmax(lengths))
+    places = np.arange(rows.first[longest], rows.first[longest] + lengths[longest])
+    code = int(rows.codes[places[0]])
     steps = np.diff(rows.times[places])
     if len(steps) < 2 * _FEWEST:
         return None

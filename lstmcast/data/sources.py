@@ -25,7 +25,7 @@ from lstmcast.data.findings import RefusedError, refuse
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Source", "is_there", "is_url", "lasting", "open_sources"]
+__all__ = ["Source", "expand", "is_there", "is_url", "lasting", "open_sources", "stems"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 ZSTANDARD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -56,7 +56,7 @@ def open_sources(
     """
     digest = hashlib.sha256()
     opened = []
-    for source in _expand(sources):
+    for source in expand(sources):
         if is_url(source):
             asked = database.asked(source, query=query, parameters=parameters)
             table = database.fetch(asked)
@@ -100,7 +100,8 @@ def _opened(source: str, raw: bytes) -> Source:
     return Source(label=source, stem=_stem(source), data=data)
 
 
-def _expand(sources: Sequence[str]) -> list[str]:
+def expand(sources: Sequence[str]) -> list[str]:
+    """What the patterns among them stand for, each only once."""
     if not sources:
         raise refuse("no-data", "no data file was named", fix="name a CSV file, a glob, or - for standard input")
     paths: list[str] = []
@@ -178,6 +179,16 @@ def _stem(path: str) -> str:
 
 
 def _distinct(opened: list[Source]) -> list[Source]:
+    names = _alone([source.label for source in opened], [source.stem for source in opened])
+    return [replace(source, stem=name) for source, name in zip(opened, names, strict=True)]
+
+
+def stems(paths: Sequence[str]) -> tuple[str, ...]:
+    """What the series of these files are called where no column names them."""
+    return _alone(paths, [_stem(path) for path in paths])
+
+
+def _alone(labels: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
     """Files of one name in several folders keep their folder in the name of their series."""
-    seen = Counter(source.stem for source in opened)
-    return [replace(source, stem=source.label) if seen[source.stem] > 1 else source for source in opened]
+    seen = Counter(names)
+    return tuple(label if seen[name] > 1 else name for label, name in zip(labels, names, strict=True))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lstmcast.data.calendar import Times
 from lstmcast.data.categories import categories_of, coded
 from lstmcast.data.columns import Roles
+from lstmcast.data.counting import Places
 from lstmcast.data.dialect import Dialect
 from lstmcast.data.findings import Finding
 from lstmcast.data.journey import Journey
@@ -21,7 +22,7 @@ MOST = 1_000
 
 
 def statics(
-    frame: pd.DataFrame, roles: Roles, dialect: Dialect, codes: Times, lines: Times, journey: Journey, *, count: int
+    frame: pd.DataFrame, roles: Roles, dialect: Dialect, codes: Times, lines: Places, journey: Journey, *, count: int
 ) -> NDArray[np.float32]:
     """float32 (N, S) the value of each static covariate for each of ``count`` series, NaN where no row tells.
 
@@ -48,7 +49,7 @@ def by_name(told: NDArray[np.float32], ids: Sequence[str], wanted: Sequence[str]
 
 
 def _column(
-    frame: pd.DataFrame, name: str, roles: Roles, dialect: Dialect, lines: Times, journey: Journey
+    frame: pd.DataFrame, name: str, roles: Roles, dialect: Dialect, lines: Places, journey: Journey
 ) -> NDArray[np.float64]:
     if journey.stored:
         words = journey.stored.categories.get(name, ())
@@ -68,7 +69,7 @@ def _names(column: pd.Series) -> tuple[str, ...]:
     return tuple(sorted({str(name).strip() for name in column.dropna().unique()} - {""}))
 
 
-def _changing(frame: pd.DataFrame, name: str, codes: Times, lines: Times, odd: Times, *, stored: bool) -> Finding:
+def _changing(frame: pd.DataFrame, name: str, codes: Times, lines: Places, odd: Times, *, stored: bool) -> Finding:
     row = int(odd[0])
     same = np.flatnonzero(codes == codes[row])
     last = frame[name].iloc[same].dropna().iloc[-1]

@@ -6,11 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from lstmcast.config import ReaderSettings
+from lstmcast.data.counting import Places
 from lstmcast.data.dialect import Dialect, cells, head, kind, sniff
 from lstmcast.data.findings import Finding
 
@@ -110,7 +109,7 @@ def _names_units(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     return bool(numeric) and all(looks[index] == "text" or not row[index] for index in numeric) and len(full) > 1
 
 
-def footer(frame: pd.DataFrame, lines: NDArray[np.int64], *, time: str | None, label: str) -> tuple[int, list[Finding]]:
+def footer(frame: pd.DataFrame, lines: Places, *, time: str | None, label: str) -> tuple[int, list[Finding]]:
     """How many rows at the end are no part of the table, and a finding that names the first of them."""
     count = 0
     while count < min(MOST_BELOW, len(frame) - 2) and _is_footer(frame.iloc[-1 - count], time):

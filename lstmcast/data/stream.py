@@ -1,0 +1,326 @@
+"""Stream: large or many plain files into columns, block by block, so that no text is held as a whole.
+
+What is not plain (comments, units around numbers, ragged lines, other encodings) is read by ``whole``, which knows what
+to say about it; both give the same cells.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lstmcast.data import columns, id_column, plain, styles
+from lstmcast.data.blocks import SIZE, Block, NotPlainError, blocks
+from lstmcast.data.cells import Cells
+from lstmcast.data.columnar import Column, Texts
+from lstmcast.data.counting import Counting, Places
+from lstmcast.data.dialect import Dialect, cells, head
+from lstmcast.data.findings import Finding, RefusedError
+from lstmcast.data.frame import NAMELESS, Body, load, spellings, split_header
+from lstmcast.data.journey import Journey
+from lstmcast.data.marks import Marks, decide_marks, is_doubtful_anywhere
+from lstmcast.data.plain import Plan
+from lstmcast.data.sources import STDIN, expand, is_url, stems
+from lstmcast.data.surroundings import described, is_footer_text
+from lstmcast.data.whole import trimmed
+
+LARGE = 2 * SIZE
+"""Bytes on the disk from which on files are read in blocks."""
+
+MANY = 20
+"""Files from which on they are read in blocks, however small."""
+
+_PACKED_LIKE = 20
+"""Times as long as on the disk that a packed file may become without its columns being moved."""
+
+_MOST_ROOM = 2**27
+"""Rows for which room is reserved at first."""
+
+
+_TYPES: dict[plain.Kind, type[np.generic]] = {
+    "name": np.int32,
+    "text": np.int32,
+    "number": np.float64,
+    "whole": np.int64,
+    "stamp": np.int64,
+}
+
+
+def streamed(sources: Sequence[str], journey: Journey) -> Cells | None:
+    """The cells of files that are large or many, and plain; None for all others."""
+    paths = _files(sources)
+    if journey.future or paths is None:
+        return None
+    size = sum(Path(path).stat().st_size for path in paths)
+    if size < LARGE and len(paths) < MANY:
+        return None
+    room = size * (_PACKED_LIKE if any(path.endswith((".gz", ".zst")) for path in paths) else 1)
+    stream = _Stream(paths, journey, room=room)
+    try:
+        for block in blocks(paths, stream.digest):
+            stream.take(block)
+        return stream.cells()
+    except (NotPlainError, OSError):
+        return None
+
+
+def _files(sources: Sequence[str]) -> list[str] | None:
+    """The paths, if all of them are files that can be read again."""
+    if any(source == STDIN or is_url(source) for source in sources):
+        return None
+    try:
+        paths = expand(sources)
+    except RefusedError:
+        return None
+    return paths if all(Path(path).is_file() for path in paths) else None
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Consecutive ``lines`` of one source."""
+
+    origin: int
+    lines: Places
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What was read so far: the ``plan`` once the first block was seen, growing ``columns``, lines not yet read."""
+
+    paths: list[str]
+    journey: Journey
+    room: int
+    digest: Any = field(default_factory=hashlib.sha256)
+    plan: Plan | None = None
+    columns: dict[str, Column] = field(default_factory=dict)
+    looks: dict[str, str] = field(default_factory=dict)
+    time: str | None = None
+    stamped: NDArray[np.object_] | None = None
+    said: list[str] = field(default_factory=list)
+    watched: bool = False
+    findings: list[Finding] = field(default_factory=list)
+    stretches: list[_Stretch] = field(default_factory=list)
+    waiting: list[bytes] = field(default_factory=list)
+    gathered: int = 0
+    as_text: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
+
+    @property
+    def label(self) -> str:
+        return self.paths[0] if len(self.paths) == 1 else f"{len(self.paths)} files"
+
+    def take(self, block: Block) -> None:
+        """The rows of a block."""
+        if b"#" in block.text and (block.text[:1] == b"#" or b"\n#" in block.text):
+            raise NotPlainError
+        rows, first_line = block.text, block.first_line
+        if first_line == 1:
+            text = block.text.decode("utf-8")
+            if self.plan is None:
+                self._begin(text, whole=block.last)
+            body = split_header(text, self._dialect, label=self.paths[block.origin])
+            if body.names != tuple(self._plan.kinds):
+                raise NotPlainError
+            rows, first_line = body.text.encode(), body.first_line
+        if self.watched and is_doubtful_anywhere(rows.decode("utf-8")):
+            raise NotPlainError
+        if len(self.paths) > 1:
+            self._join(block.origin, rows, first_line, last=block.last)
+        elif rows:
+            self._add(rows, first_line, last=block.last)
+
+    def cells(self) -> Cells:
+        """Everything that was read."""
+        self._read_waiting()
+        if self.plan is None or not self.stretches or not sum(len(part.lines) for part in self.stretches):
+            raise NotPlainError
+        frame, lines = self._frame(), self._lines()
+        if len(self.paths) == 1:
+            ((frame, lines, found),) = trimmed([self.label], [(frame, lines, [])], self.time)
+            self.findings += found
+        self.journey.say(*self.said)
+        self.journey.findings += self.findings
+        self.journey.fingerprint = self.digest.hexdigest()
+        spelled = self.plan.spelled
+        return Cells(
+            frame=frame,
+            lines=lines,
+            origin=self._origin(len(frame)),
+            stems=stems(self.paths),
+            dialect=self._dialect,
+            names=tuple(self.plan.kinds),
+            looks=self.looks,
+            time=self.time,
+            spelled=lambda names: sum((spelled.get(name, Counter()) for name in names), Counter()),
+            stamped=self.stamped,
+        )
+
+    @property
+    def _plan(self) -> Plan:
+        if self.plan is None:
+            raise NotPlainError
+        return self.plan
+
+    @property
+    def _dialect(self) -> Dialect:
+        return self._plan.dialect
+
+    def _begin(self, text: str, *, whole: bool) -> None:
+        """Decide by the first lines how every block is read."""
+        settings, stored = self.journey.settings, self.journey.stored
+        lines = text.split("\n", 300)[:300]
+        if (settings.encoding or (stored.dialect.encoding if stored else "utf-8")) != "utf-8":
+            raise NotPlainError
+        if len(lines) < 300 and not whole:
+            raise NotPlainError
+        top = "\n".join(lines)
+        dialect = stored.dialect if stored else self._described(top)
+        if dialect.thousands or len(dialect.delimiter.encode()) > 1:
+            raise NotPlainError
+        body = split_header(text, dialect, label=self.paths[0])
+        sample = cells(head(top, dialect.skip_rows), dialect.delimiter)[dialect.header + dialect.units_row :]
+        if len(body.names) < 2 or any(len(row) != len(body.names) for row in sample):
+            raise NotPlainError
+        self.looks, self.time = ({}, stored.time_col) if stored else columns.looks(body.names, sample, settings)
+        self.as_text = id_column.read_as_text(self.looks, self.time, settings, stored)
+        self._decide(body.names, sample, dialect)
+
+    def _described(self, top: str) -> Dialect:
+        settings = self.journey.settings
+        try:
+            dialect, self.said = described(top, settings, label=self.paths[0], encoding="utf-8")
+        except RefusedError as error:
+            raise NotPlainError from error
+        rows = cells(head(top, dialect.skip_rows), dialect.delimiter)[dialect.header :]
+        marks = decide_marks(zip_longest(*rows, fillvalue=""), dialect.delimiter)
+        if marks.ambiguous and not settings.decimal:
+            raise NotPlainError
+        self.watched = marks == Marks() and not settings.decimal
+        return dialect
+
+    def _decide(self, names: Sequence[str], sample: Sequence[Sequence[str]], dialect: Dialect) -> None:
+        texts, ids = self.as_text
+        looks = columns.kinds(names, sample)
+        words = self.journey.stored.categories if self.journey.stored else {}
+        self.plan = Plan(dialect, {})
+        for place, name in enumerate(names):
+            given = [row[place] for row in sample]
+            kind = plain.kind_of(given, looks[name], dialect.tokens())
+            if name in ids:
+                kind = "name"
+            elif name in texts or name in words:
+                kind = "text"
+            if name == self.time and self._is_stamp(given):
+                kind, self.plan.stamp = "stamp", given[0]
+                self.stamped = np.array(list(dict.fromkeys(given)), dtype=object)
+            self.plan.kinds[name] = kind
+            self.plan.texts[name] = Texts()
+            dtype = _TYPES[kind]
+            # a row has a delimiter or a line break for each of its cells
+            self.columns[name] = Column(dtype, room=min(self.room // len(names) + 1, _MOST_ROOM))
+
+    def _is_stamp(self, given: Sequence[str]) -> bool:
+        """Whether these times are all written alike, year first, in the style that will be followed."""
+        settings, stored = self.journey.settings, self.journey.stored
+        first = given[0]
+        if not plain.ISO.fullmatch(first) or any(len(cell) != len(first) for cell in given) or settings.epoch_unit:
+            return False
+        style = styles.recognise(first, day_first=True)
+        asked = stored.clock.formats if stored else settings.date_format
+        return style is not None and asked in {(), (style,)} and not (stored and stored.clock.epoch_unit)
+
+    def _join(self, origin: int, text: bytes, first_line: int, *, last: bool) -> None:
+        """Small files wait until there are enough of them for a block."""
+        if last and not text.endswith(b"\n"):
+            text += b"\n"
+        if last and is_footer_text(text[text.rfind(b"\n", 0, -1) + 1 :].decode().strip()):
+            raise NotPlainError
+        if not text.strip() or b"\n\n" in text:
+            raise NotPlainError
+        self.waiting.append(text)
+        lines = Counting(text.count(b"\n"), first=first_line)
+        self.stretches.append(_Stretch(origin, lines))
+        self.gathered += len(text)
+        if self.gathered >= SIZE:
+            self._read_waiting()
+
+    def _read_waiting(self) -> None:
+        if self.waiting:
+            arrays = plain.parsed(b"".join(self.waiting), self._plan)
+            if arrays is None:
+                raise NotPlainError
+            self._append(arrays)
+            self.waiting, self.gathered = [], 0
+
+    def _add(self, text: bytes, first_line: int, *, last: bool) -> None:
+        """The rows of lines of the only file."""
+        arrays = plain.parsed(text, self._plan)
+        if arrays is None:
+            arrays, lines = self._loaded(Body(tuple(self._plan.kinds), text.decode(), first_line), last=last)
+        else:
+            lines = Counting(len(next(iter(arrays.values()))), first=first_line)
+        self._append(arrays)
+        self.stretches.append(_Stretch(0, lines))
+
+    def _loaded(self, body: Body, *, last: bool) -> tuple[dict[str, NDArray[Any]], Places]:
+        """Lines that are not plain, read as ``whole`` would; those that are no rows of the table are left out."""
+        texts, ids = self.as_text
+        try:
+            frame, lines, found = load(body, self._dialect, label=self.label, as_text=texts, whole_text=ids)
+        except RefusedError as error:
+            raise NotPlainError from error
+        if (found and not last) or not set(frame.columns) <= set(body.names):
+            raise NotPlainError
+        self.findings += found
+        arrays = {}
+        numbers = [name for name, kind in self._plan.kinds.items() if kind in {"number", "whole"} and name in frame]
+        for name in [name for name in numbers if frame[name].isna().any()]:
+            counts = spellings(body, self._dialect, label=self.label, names=[name], lines=lines)
+            self._plan.spelled.setdefault(name, Counter()).update(counts)
+        for name, kind in self._plan.kinds.items():
+            column = frame[name] if name in frame else pd.Series(np.full(len(frame), np.nan))
+            if kind in {"number", "whole"}:
+                if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+                    raise NotPlainError
+                arrays[name] = column.to_numpy()
+            else:
+                arrays[name] = plain.numbered(column.to_numpy(object), name, self._plan)
+        return arrays, lines
+
+    def _append(self, arrays: dict[str, NDArray[Any]]) -> None:
+        for name, array in arrays.items():
+            column = self.columns[name]
+            if column.dtype == np.int64 and array.dtype == np.float64:
+                column.as_floats()
+            column.append(array)
+
+    def _frame(self) -> pd.DataFrame:
+        columns: dict[str, Any] = {}
+        for name, column in self.columns.items():
+            array = column.whole()
+            if self._plan.kinds[name] in {"name", "text"}:
+                index = pd.Index(np.array(self._plan.texts[name].all(), dtype=object), dtype=object)
+                columns[name] = pd.Categorical.from_codes(array, index, validate=False)
+            elif not (name.startswith(NAMELESS) and array.dtype == np.float64 and np.isnan(array).all()):
+                columns[name] = array
+        return pd.DataFrame(columns, copy=False)
+
+    def _origin(self, total: int) -> Places:
+        if len(self.paths) == 1:
+            return np.zeros(total, np.int64)
+        return np.repeat([part.origin for part in self.stretches], [len(part.lines) for part in self.stretches])
+
+    def _lines(self) -> Places:
+        first = self.stretches[0].lines
+        total = sum(len(part.lines) for part in self.stretches)
+        if len(self.paths) == 1 and all(isinstance(part.lines, Counting) for part in self.stretches):
+            return Counting(total, first=first.first) if isinstance(first, Counting) else first
+        return np.concatenate([np.asarray(part.lines) for part in self.stretches])
