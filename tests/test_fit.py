@@ -271,12 +271,35 @@ def test_a_chunk_of_a_stream_ends_with_a_whole_patch(make_panel: MakePanel) -> N
     assert make(panel, settings({"patch": 5, "context": None}, stateful=True)).settings.training.tbptt == (80, 80)
 
 
+@pytest.mark.parametrize(("decoder", "horizon", "apart"), [("direct", 24, 1), ("parallel", 8, 1), ("parallel", 24, 3)])
+def test_a_decoder_of_many_steps_teaches_at_some_rows_drawn_anew(
+    make_panel: MakePanel, decoder: str, horizon: int, apart: int
+) -> None:
+    panel = waves(make_panel, series=1, rows=200)
+    wish = {"patch": 1, "dropout": 0.0, "decoder": decoder, "horizon": horizon}
+    plan = make(panel, settings(wish, stateful=True, tbptt=(10, 10), max_steps=1))
+    network, objective = stream(panel, plan, k1=10, k2=10)
+    asked: list[torch.Tensor] = []
+    read = network.stream
+    network.stream = lambda *given, **named: asked.append(named["origins"]) or read(*given, **named)
+    for _ in range(6):
+        objective.next_loss(network)
+    if apart == 1:
+        assert asked == [None] * 6
+        return
+    for origins in asked:
+        assert sorted({row // apart for row in origins.tolist()})[:3] == [0, 1, 2]
+        assert len(origins) <= 4
+    assert {row for origins in asked for row in origins.tolist()} > set(range(5))
+
+
 def test_every_patch_of_a_stream_teaches_at_its_end_and_at_one_row_within(make_panel: MakePanel) -> None:
     panel = waves(make_panel, series=1, rows=80)
     plan = make(panel, settings({"patch": 4, "dropout": 0.0}, stateful=True, tbptt=(12, 12), max_steps=1))
     network, objective = stream(panel, plan, k1=12, k2=9)
     asked: list[torch.Tensor] = []
-    network.stream = lambda *given, origins, read=network.stream: asked.append(origins) or read(*given, origins=origins)
+    read = network.stream
+    network.stream = lambda *given, **named: asked.append(named["origins"]) or read(*given, **named)
     for _ in range(4):
         objective.next_loss(network)
     for origins in asked:  # of the nine rows that gradients reach, in a chunk of twelve

@@ -8,7 +8,8 @@ are kept (detached), and those chunks run again with gradient, so the cost of a 
 With k2 < k1 the first k1 - k2 rows of a chunk only carry the state and give no loss: no gradient could reach them.
 
 Every row is a forecast origin. In patches of p rows, every row that ends a patch is, and one of the others, drawn anew
-each time: forecasts begin within a patch too, and neighbours teach much the same.
+each time: forecasts begin within a patch too, and neighbours teach much the same. Row by row, a decoder that takes many
+steps for each origin would cost several times what the reading costs; there one row of two to four is drawn.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from torch import Tensor
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Batch, Lanes, Split, deal
 from lstmcast.fit.objective import Loss
+from lstmcast.net.architecture import Architecture
 from lstmcast.net.forecaster import Forecaster
 
 State = tuple[Tensor, ...]
+
+_STEPS, _FARTHEST = 8, 4  # decoded steps from which rows are left out; rows apart at most
 
 
 class StreamObjective:
@@ -58,7 +62,7 @@ class StreamObjective:
         for batch in batches[:-1]:
             state = network.carry(batch.context, batch.observed, batch.past, state, batch.starts, static=batch.static)
         now = batches[-1]
-        target, observed, origins = now.target, now.target_observed, self._origins(now, network.architecture.patch)
+        target, observed, origins = now.target, now.target_observed, self._origins(now, network.architecture)
         if origins is not None:
             target, observed = (part.flatten(0, 1)[origins] for part in (target, observed))
         prediction, state = network.stream(
@@ -69,15 +73,20 @@ class StreamObjective:
         self._entering = [*self._entering, tuple(part.detach() for part in state)][-self._reach :]
         return Loss(loss, now)
 
-    def _origins(self, chunk: Batch, patch: int) -> Tensor | None:
+    def _origins(self, chunk: Batch, shape: Architecture) -> Tensor | None:
         """int64 (V,) places lane·T + row of a chunk, which ends with a whole patch; None for every row."""
-        if patch == 1:
+        patch, (lanes, rows) = shape.patch, chunk.context.shape[:2]
+        if patch > 1:
+            ends = torch.arange(rows - 1, -1, -patch)
+            others = ends - 1 - torch.randint(patch - 1, (lanes, len(ends)), generator=self._generator)
+            places = torch.cat([ends.expand(lanes, -1), others], 1)
+        elif (apart := _rows_apart(shape)) > 1:
+            groups = torch.arange(0, rows, apart)
+            places = groups + torch.randint(apart, (lanes, len(groups)), generator=self._generator)
+        else:
             return None
-        lanes, rows = chunk.context.shape[:2]
-        ends = torch.arange(rows - 1, -1, -patch)
-        others = ends - 1 - torch.randint(patch - 1, (lanes, len(ends)), generator=self._generator)
-        places = torch.cat([ends.expand(lanes, -1), others], 1)
-        return (places + rows * torch.arange(lanes)[:, None])[places >= 0].to(chunk.context.device)
+        inside = (places >= 0) & (places < rows)
+        return (places + rows * torch.arange(lanes)[:, None])[inside].to(chunk.context.device)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -89,6 +98,11 @@ class StreamObjective:
     def restore(self, state: dict[str, Any]) -> None:
         self._position, self._entering = state["position"], list(state["entering"])
         self._generator.set_state(state["generator"])
+
+
+def _rows_apart(shape: Architecture) -> int:
+    """How many rows share an origin, where reading row by row."""
+    return 1 if shape.decoder == "direct" else min(max(shape.horizon // _STEPS, 1), _FARTHEST)
 
 
 def _divide(batch: Batch, rows: int) -> tuple[Batch, Batch]:

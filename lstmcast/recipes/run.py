@@ -309,6 +309,7 @@ class _Night:
             device=machine.device,
             threads=machine.threads,
             earlier=intake.earlier,
+            advance_state=model.architecture.stateful,
             on_progress=self.on_progress,
         )
         horizon = part.horizon or model.architecture.horizon
