@@ -69,7 +69,8 @@ class Model:
     ``settings`` are fully resolved. ``sources`` and ``fingerprint`` tell what it was trained on; ``trained_until``
     maps each series to the time (clock units) of the last row that training or validation saw. ``summary`` holds plain
     JSON facts: steps, loss, seconds, held-out metrics, the reasons of the plan. ``calibration`` is plain JSON too.
-    ``state`` are the named arrays of what a stateful network carries, the newest there are; None for others.
+    ``state`` are the named arrays of what a stateful network carries, the newest there are, and ``trained_state`` those
+    of the training; None for others.
     """
 
     schema: Schema
@@ -82,6 +83,7 @@ class Model:
     calibration: Mapping[str, Any]
     identity: str = ""
     state: Mapping[str, NDArray[Any]] | None = None
+    trained_state: Mapping[str, NDArray[Any]] | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -175,7 +177,9 @@ def load(path: Path) -> Model:
         raise ModelError(f"the model in {path} is inconsistent: {reason}", remedy="train it again") from error
     if not all(bool(torch.isfinite(p).all()) for p in forecaster.parameters()):
         raise ModelError(f"the model in {path} holds weights that are not finite", remedy="train it again")
-    return replace(model, state=_state(path, manifest, stateful=shapes[0].stateful))
+    of_training = _trained_state(path, manifest, stateful=shapes[0].stateful)
+    newest = of_training if of_training is None else _advanced_state(path) or of_training
+    return replace(model, state=newest, trained_state=of_training)
 
 
 def advance(path: Path, model: Model, state: Mapping[str, NDArray[Any]]) -> None:
@@ -266,22 +270,25 @@ def _architectures(listed: Sequence[Mapping[str, Any]], settings: Settings) -> l
     return shapes
 
 
-def _state(path: Path, manifest: Mapping[str, Any], *, stateful: bool) -> dict[str, NDArray[Any]] | None:
-    """The newest arrays there are. Raises ``ModelError`` for an advanced state that is damaged.
-
-    One of another model, left by a run that began before this one was trained, is passed by.
-    """
+def _trained_state(path: Path, manifest: Mapping[str, Any], *, stateful: bool) -> dict[str, NDArray[Any]] | None:
     if STATE not in manifest["sha256"]:
         return None
     if not stateful:
         raise ModelError(f"the model in {path} has {STATE}, but reads windows", remedy="train it again")
-    file = path / ADVANCED
     try:
-        of_training = dict(arrays_of((path / STATE).read_bytes()))
+        return dict(arrays_of((path / STATE).read_bytes()))
     except SafetensorError as error:
         raise ModelError(f"{path / STATE} is damaged: {error}", remedy="train the model again") from error
+
+
+def _advanced_state(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays a later run has kept, if any. Raises ``ModelError`` if they are damaged.
+
+    Those of another model, left by a run that began before this one was trained, are passed by.
+    """
+    file = path / ADVANCED
     if not file.exists():
-        return of_training
+        return None
     remedy = f"delete it: forecasts then go on from the state of the training, in {STATE}"
     try:
         with safe_open(file, framework="np") as opened:
@@ -291,7 +298,7 @@ def _state(path: Path, manifest: Mapping[str, Any], *, stateful: bool) -> dict[s
         raise ModelError(f"{file} is damaged: {error}", remedy=remedy) from error
     if digest != _digest(arrays):
         raise ModelError(f"{file} is not the file that was saved: its sha256 differs", remedy=remedy)
-    return arrays if model == _sha256(path / MANIFEST) else of_training
+    return arrays if model == _sha256(path / MANIFEST) else None
 
 
 def _digest(arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from lstmcast.artifact import seal
+from lstmcast.artifact import load, seal
 from lstmcast.cli.app import run as command
 from lstmcast.errors import BusyError, DataError, UsageError
 from lstmcast.ops import delivery
@@ -508,3 +508,28 @@ def test_the_memory_of_the_process_does_not_grow_with_the_nights(folder: Path, n
 def _resident() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
+
+
+def test_a_stateful_model_reads_on_from_night_to_night(tmp_path: Path) -> None:
+    """Two nights one after the other end as one night that brings both deliveries."""
+    folder, other = tmp_path / "nights", tmp_path / "night"
+    network, training = {"hidden": 4, "decoder": "direct", "patch": 4}, {"max_steps": 6, "stateful": True}
+    folder.mkdir()
+    deliver(folder, FIRST)
+    job = write_job(folder, network=network, training=training, detect={})
+    assert run(job).code == 0
+    shutil.copytree(folder, other)
+    (other / "sales.yaml").write_text(job.read_text())
+    for rows in (FIRST + 2 * 7, FIRST + 2 * 30):  # in the middle of a patch
+        deliver(folder, rows)
+        assert run(job).code == 0
+    deliver(other, FIRST + 2 * 30)
+    assert run(other / "sales.yaml").code == 0
+    advanced = [load(place / "models" / "sales").state for place in (folder, other)]
+    assert advanced[0] is not None
+    assert advanced[1] is not None
+    np.testing.assert_array_equal(advanced[0]["newest"], advanced[1]["newest"])
+    for name in (name for name in advanced[0] if name.startswith("state.")):
+        np.testing.assert_allclose(advanced[0][name], advanced[1][name], rtol=1e-4, atol=1e-5)
+    one, two = (pd.read_csv(place / "out" / "forecasts.csv")["y_hat"] for place in (folder, other))
+    pd.testing.assert_series_equal(one, two, rtol=1e-4)  # intervals adapt to what each night has scored

@@ -25,6 +25,7 @@ from lstmcast.data.panel import Panel
 from lstmcast.errors import ModelError
 from lstmcast.forecast.memory import Memory, take_up
 from lstmcast.forecast.predict import Forecast, forecast, quantiles_at
+from lstmcast.forecast.resume import resumed
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.ensemble import Ensemble
 from lstmcast.net.forecaster import Forecaster
@@ -496,3 +497,56 @@ def test_a_stale_series_keeps_what_is_remembered_of_it(own: Path) -> None:
     after = newest()
     assert after[gone] == before[gone]
     assert all(after[name] > before[name] for name in before if name != gone)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The lengths of the chunks that networks read from now on."""
+    read: list[int] = []
+    for name in ("stream", "carry"):
+        own = getattr(Ensemble, name)
+
+        def count(self: Ensemble, x: torch.Tensor, *rest: Any, own: Any = own, **named: Any) -> Any:
+            read.append(x.shape[1])
+            return own(self, x, *rest, **named)
+
+        monkeypatch.setattr(Ensemble, name, count)
+    return read
+
+
+@pytest.mark.parametrize("patch", [1, 4])
+def test_past_rows_are_forecast_from_what_is_remembered_as_from_the_start(
+    make_panel: MakePanel, monkeypatch: pytest.MonkeyPatch, patch: int
+) -> None:
+    whole = make_panel([series_of(rows, seed=rows) for rows in (70, 41, 302)])
+    network = network_of(patch=patch)
+    early, late = memory_of(network, until(whole, 33)), memory_of(network, until(whole, 60))
+    cutoffs = np.concatenate([end - np.arange(7) for end in whole.ends])
+    expected = quantiles_at(network, whole, cutoffs)
+    read = counted(monkeypatch)
+    for memories, chunks in (([], [256, 256]), ([early], [256, 256]), ([late, early], [243])):
+        read.clear()
+        made = np.full_like(expected, np.nan)
+        for places, values in resumed(network, whole, cutoffs, memories):
+            made[places] = values
+        np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
+        assert read[: len(chunks)] == chunks
+
+
+def judged(folder: Path, rows: int) -> pd.DataFrame:
+    table(rows).to_csv(folder / "now.csv", index=False)
+    flags = ["-m", str(folder / "model"), "-o", str(folder / "a.csv"), "--events", str(folder / "e.csv"), "-q"]
+    assert run(["detect-anomalies", str(folder / "now.csv"), "--fit", "never", *flags]) == 0
+    return pd.read_csv(folder / "a.csv")
+
+
+def test_detection_goes_on_from_the_stored_state_and_an_advanced_one_changes_nothing(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as watched:
+        read = counted(watched)
+        once = judged(own, 150)
+    assert read == [30]  # the newest row of the training and those after it, but for the last
+    predicted(own, table(140), "--advance")
+    again = judged(own, 150)
+    assert once["y_hat"].notna().sum() == 60
+    pd.testing.assert_frame_equal(again, once, rtol=1e-4)

@@ -25,6 +25,7 @@ from lstmcast.data.panel import Panel
 from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit import device
 from lstmcast.fit.facts import measure
+from lstmcast.forecast.memory import Memory as Carried
 from lstmcast.outcome import Notice, OnProgress
 
 _STREAM_WEEKS = 2
@@ -70,7 +71,7 @@ def listen(
         channels, memory = watch(merged.known, merged.fresh, beat, plan, memory, on_progress=on_progress)
     if trained is not None and fresh_to_model is not None:
         network = trained.forecaster.to(device.choose(settings.training.device))
-        told = forecast_by(network, panel, fresh_to_model, on_progress=on_progress)
+        told = forecast_by(network, panel, fresh_to_model, memories=_remembered(trained), on_progress=on_progress)
         channels = judged_by(channels, _by_channel(told, panel, channels, merged), alone=fitting == "never")
     longest = max(len(channel.time) for channel in channels)
     judged = any(np.isfinite(channel.error).any() for channel in channels)
@@ -80,6 +81,12 @@ def listen(
             remedy="give more history, or judge by a model trained on more of it: -m MODEL",
         )
     return Heard(by_series(came, channels), came.names, channels, beat, plan, memory)
+
+
+def _remembered(trained: Model) -> list[Carried]:
+    """What a stateful model carries: the newest there is and, for rows before that, what it had after its training."""
+    states = [trained.state, trained.trained_state]
+    return [Carried.of(state, trained.forecaster.initial_state) for state in states if state is not None]
 
 
 def stream_warm_up(rows_per_week: float | None) -> int:

@@ -17,7 +17,9 @@ from lstmcast.artifact import Model, seen_until
 from lstmcast.data.calendar_features import extended
 from lstmcast.data.panel import Panel
 from lstmcast.forecast.intervals import at_levels
+from lstmcast.forecast.memory import Memory
 from lstmcast.forecast.predict import Network, least_rows, quantiles_at
+from lstmcast.forecast.resume import Parts, resumed
 from lstmcast.outcome import OnProgress, Progress
 
 _BLOCK = 4096  # cutoffs forecast at once: bounds memory
@@ -34,10 +36,14 @@ def unseen(panel: Panel, model: Model) -> Rows:
     return later
 
 
-def forecast_by(network: Network, panel: Panel, rows: Rows, *, on_progress: OnProgress) -> NDArray[np.float64]:
+def forecast_by(
+    network: Network, panel: Panel, rows: Rows, *, memories: Sequence[Memory] = (), on_progress: OnProgress
+) -> NDArray[np.float64]:
     """What ``network`` said of the ``rows`` (R,) from each of ``BACKS`` rows before, as far as its horizon reaches.
 
-    float64 (R, H, D, Q) at ``LEVELS`` in the user's units, NaN where it said nothing.
+    float64 (R, H, D, Q) at ``LEVELS`` in the user's units, NaN where it said nothing. A stateful network goes on from
+    the first of ``memories`` that can be, and reads from the start where none can; it forecasts from the newest row
+    before ``rows`` on, as that is what is remembered.
     """
     shape = network.architecture
     out = np.full((len(panel.values), len(BACKS), panel.values.shape[1], len(LEVELS)), np.nan)
@@ -49,18 +55,30 @@ def forecast_by(network: Network, panel: Panel, rows: Rows, *, on_progress: OnPr
     for _, back in backs:  # the forecast for row t made `back` rows before has its first target at t - back + 1
         origin = np.maximum(row[rows] - back + 1, 0)
         wanted[origin] |= segment[origin] == segment[rows]
+    if shape.stateful:
+        wanted &= rows
     cutoffs = np.flatnonzero(wanted & enough)
     ahead = extended(panel, shape.horizon)  # the newest rows are forecast with the calendar of those still to come
     moved = row + (ahead.offsets - panel.offsets)[segment]
-    for block in range(0, len(cutoffs), _BLOCK):
-        chosen = cutoffs[block : block + _BLOCK]
-        made = at_levels(quantiles_at(network, ahead, moved[chosen]), shape.quantiles, np.array(LEVELS))
+    done = 0
+    for places, quantiles in _parts(network, ahead, moved[cutoffs], memories):
+        chosen, made = cutoffs[places], at_levels(quantiles, shape.quantiles, np.array(LEVELS))
         for k, back in backs:
             target = chosen + back - 1
             fits = (target < panel.ends[segment[chosen]]) & rows[np.minimum(target, len(rows) - 1)]
             out[target[fits], k] = made[fits, back - 1]
-        on_progress(Progress("forecasting", min(block + _BLOCK, len(cutoffs)), len(cutoffs)))
+        done += len(places)
+        on_progress(Progress("forecasting", done, len(cutoffs)))
     return out
+
+
+def _parts(network: Network, panel: Panel, cutoffs: NDArray[np.int64], memories: Sequence[Memory]) -> Parts:
+    if network.architecture.stateful:
+        yield from resumed(network, panel, cutoffs, memories)
+        return
+    for block in range(0, len(cutoffs), _BLOCK):
+        chosen = cutoffs[block : block + _BLOCK]
+        yield np.arange(block, block + len(chosen)), quantiles_at(network, panel, chosen)
 
 
 def judged_by(channels: Sequence[Channel], quantiles: Sequence[NDArray[np.float64]], *, alone: bool) -> list[Channel]:

@@ -297,9 +297,9 @@ def deal(panel: Panel, limit: NDArray[np.int64], *, lanes: int, rows: int) -> li
     return streams
 
 
-def whole(panel: Panel, segments: NDArray[np.int64]) -> list[list[Piece]]:
+def whole(panel: Panel, segments: NDArray[np.int64], *, starts: bool = True) -> list[list[Piece]]:
     """One lane for each of ``segments``, from its first to its last observed row."""
-    return [[Piece(int(panel.offsets[s]), int(panel.ends[s]), int(panel.offsets[s + 1]))] for s in segments]
+    return [[Piece(int(panel.offsets[s]), int(panel.ends[s]), int(panel.offsets[s + 1]), starts)] for s in segments]
 
 
 def _chunks(piece: Piece, rows: int) -> Iterator[Piece]:

@@ -189,7 +189,7 @@ def quantiles_at(
     Many windows are shared out among ``threads``, which changes nothing in the result.
     """
     shape = network.architecture
-    parts = _streamed(network, panel, cutoffs) if shape.stateful else _windowed(network, panel, cutoffs, threads)
+    parts = streamed(network, panel, cutoffs) if shape.stateful else _windowed(network, panel, cutoffs, threads)
     out = np.empty((len(cutoffs), shape.horizon, shape.targets, len(shape.quantiles)))
     for places, values in parts:
         out[places] = values
@@ -242,8 +242,14 @@ def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64], thread
             yield from pool.map(look, groups[k : k + _AHEAD * threads])
 
 
-def _streamed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Iterator[Part]:
-    """Carry the state from the start of each segment; only the rows before the cutoffs are decoded."""
+def streamed(
+    network: Network, panel: Panel, cutoffs: NDArray[np.int64], *, state: State | None = None
+) -> Iterator[Part]:
+    """Places in ``cutoffs`` (V,) and their quantiles, less the series' shift, while the state is carried along.
+
+    It starts from nothing, or from ``state`` (S, ·) before the first row of each segment; only the rows before the
+    cutoffs are decoded.
+    """
     segment = panel.segment_of(cutoffs - 1)
     wanted = np.unique(segment)
     wanted = wanted[np.argsort((panel.ends - panel.offsets[:-1])[wanted], kind="stable")]  # equal lengths together
@@ -252,22 +258,22 @@ def _streamed(network: Network, panel: Panel, cutoffs: NDArray[np.int64]) -> Ite
         lane = np.argsort(group)[np.searchsorted(np.sort(group), segment[places])]
         row = cutoffs[places] - 1 - panel.offsets[segment[places]]
         size = min(_ROWS, int(row.max()) + 1)
-        lanes = Lanes(panel, whole(panel, group), rows=size, horizon=network.architecture.horizon)
-        state = network.initial_state(lanes.lanes)
+        lanes = Lanes(panel, whole(panel, group, starts=state is None), rows=size, horizon=network.architecture.horizon)
+        own = network.initial_state(lanes.lanes) if state is None else tuple(part[group] for part in state)
         with torch.inference_mode():
             for index in range(int(row.max()) // size + 1):
                 now = lanes.chunk(index).to(network.device)
                 here = row // size == index
                 if not here.any():
-                    state = network.carry(now.context, now.observed, now.past, state, now.starts, static=now.static)
+                    own = network.carry(now.context, now.observed, now.past, own, now.starts, static=now.static)
                     continue
                 origins = torch.from_numpy(lane[here] * size + row[here] % size).to(network.device)
-                prediction, state = network.stream(
+                prediction, own = network.stream(
                     now.context,
                     now.observed,
                     now.past,
                     now.future,
-                    state,
+                    own,
                     now.starts,
                     origins=origins,
                     static=now.static,
