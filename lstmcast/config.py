@@ -177,6 +177,9 @@ class NetworkSettings(Frozen):
     weight_drop: float = Field(0.0, ge=0, lt=1, description="dropout of recurrent weights, one mask per batch")
     layer_drop: float = Field(0.0, ge=0, lt=1, description="share of steps that pass by a layer above the first")
     zoneout: float = Field(0.0, ge=0, lt=1, description="share of the state that stays as it was, step by step")
+    attention: Literal["none", "additive", "dot"] = Field(
+        "none", description="each step of the decoder looks back at all patches of the context"
+    )
     levels: Levels = Field((80.0, 95.0), description="prediction intervals, in percent")
     minimum: float | None = Field(None, description="forecasts and intervals never go below")
     maximum: float | None = Field(None, description="forecasts and intervals never go above")
@@ -207,6 +210,15 @@ class TrainingSettings(Frozen):
     weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay (adamw), L2 elsewhere")
     clip_norm: float | None = Field(1.0, gt=0, description="largest global gradient norm")
     clip_value: float | None = Field(None, gt=0, description="largest absolute gradient entry")
+    teacher_forcing: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of its forecast that decoder recursive or seq2seq reads as it came true, at first",
+    )
+    teacher_decay: Literal["linear", "exponential", "sigmoid"] = Field(
+        "linear", description="course in which teacher_forcing falls to nothing"
+    )
     ema: float = Field(0.995, ge=0, lt=1, description="decay of the kept weight average; 0 keeps the last weights")
     batch: int | None = Field(None, ge=1, description="windows (or lanes) per step")
     epochs: float | None = Field(None, gt=0, description="passes over the training windows")

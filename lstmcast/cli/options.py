@@ -193,6 +193,7 @@ NETWORK = Panel(
         Flag("network.base", "--base", "Forecast the network corrects; `lstmcast list bases`.", "NAME"),
         Flag("network.highway", "--highway/--no-highway", "Linear path from context to horizon.", kind=bool),
         Flag("network.decoder", "--decoder", "How the horizon is written; `lstmcast list decoders`.", "NAME"),
+        Flag("network.attention", "--attention", "Let the decoder look back at the context.", "none|additive|dot"),
         Flag("network.loss", "--loss", "What is minimised; `lstmcast list losses`.", "NAME"),
         Flag("network.levels", "--levels", "Prediction intervals in percent.", "80,95", read=_comma_list),
         Flag("network.minimum", "--min", "Forecasts and intervals never go below.", "VALUE"),

@@ -134,7 +134,9 @@ class _Run:
         """One optimiser step; returns the loss."""
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
-        loss = self.objective.next_loss(self.network)
+        loss = self.objective.next_loss(
+            self.network, told=optimiser.told(self.settings, self.step, steps=self.plan.steps)
+        )
         torch.autograd.backward(loss.value)
         norm = optimiser.clip(self.network, self.settings)
         value = float(loss.value.detach())

@@ -13,6 +13,7 @@ from lstmcast.data.relatives import Relatives
 from lstmcast.data.windows import Batch, Sampler, Split, Windows
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.net.smoothing import Summary
+from lstmcast.net.teacher import Teacher, draw
 
 
 class Loss(NamedTuple):
@@ -25,11 +26,19 @@ class Loss(NamedTuple):
 class Objective(Protocol):
     """Yields the loss of the next optimiser step; its position can be saved and restored exactly."""
 
-    def next_loss(self, network: Forecaster) -> Loss: ...
+    def next_loss(self, network: Forecaster, *, told: float = 0.0) -> Loss:
+        """``told`` is the share of the forecast that a decoder reads as it came true, where it reads its own."""
+        ...
 
     def state(self) -> dict[str, Any]: ...
 
     def restore(self, state: dict[str, Any]) -> None: ...
+
+
+def teacher(batch: Batch, network: Forecaster, told: float, generator: torch.Generator) -> Teacher | None:
+    """What is told of the windows of a batch, each patch with the chance ``told``."""
+    patch = network.architecture.patch
+    return draw(batch.target, batch.target_observed, patch=patch, share=told, generator=generator)
 
 
 _POOL = 40_000  # histories summarised before training
@@ -90,13 +99,21 @@ class PoolObjective:
         self._pool, self._batch = pool, batch
         self._generator = torch.Generator().manual_seed(seed)
 
-    def next_loss(self, network: Forecaster) -> Loss:
+    def next_loss(self, network: Forecaster, *, told: float = 0.0) -> Loss:
         pool = self._pool
         drawn = torch.rand(self._batch, generator=self._generator, dtype=torch.float64)
         at = torch.searchsorted(pool.chances, drawn).clamp(max=len(pool.cutoffs) - 1)
         batch = pool.windows.gather(pool.cutoffs[at]).to(network.device)
         summary = Summary(*(part.to(network.device) for part in pool.summary.pick(at)))
-        prediction = network(batch.context, batch.observed, batch.past, batch.future, summary, static=batch.static)
+        prediction = network(
+            batch.context,
+            batch.observed,
+            batch.past,
+            batch.future,
+            summary,
+            static=batch.static,
+            teacher=teacher(batch, network, told, self._generator),
+        )
         return Loss(network.loss(prediction, batch.target, batch.target_observed), batch)
 
     def state(self) -> dict[str, Any]:
@@ -116,11 +133,17 @@ class WindowObjective:
         self._batch = batch
         self._generator = torch.Generator().manual_seed(seed)
 
-    def next_loss(self, network: Forecaster) -> Loss:
+    def next_loss(self, network: Forecaster, *, told: float = 0.0) -> Loss:
         cutoff = self._sampler.draw(self._batch, self._generator)
         batch = self._windows.gather(cutoff).to(network.device)
         prediction = network(
-            batch.context, batch.observed, batch.past, batch.future, spread=batch.spread, static=batch.static
+            batch.context,
+            batch.observed,
+            batch.past,
+            batch.future,
+            spread=batch.spread,
+            static=batch.static,
+            teacher=teacher(batch, network, told, self._generator),
         )
         return Loss(network.loss(prediction, batch.target, batch.target_observed), batch)
 
@@ -145,7 +168,7 @@ class RelativeObjective:
         self._draws = max(1, round(batch * sizes.sum() / np.square(sizes).sum()))  # of the trees that windows lie in
         self._generator = torch.Generator().manual_seed(seed)
 
-    def next_loss(self, network: Forecaster) -> Loss:
+    def next_loss(self, network: Forecaster, *, told: float = 0.0) -> Loss:
         drawn = self._sampler.draw(self._draws, self._generator).numpy()
         ((_, read),) = self._relatives.together(drawn, most=None)
         batch = self._windows.gather(torch.from_numpy(read.cutoffs), torch.from_numpy(read.parents)).to(network.device)
@@ -160,6 +183,7 @@ class RelativeObjective:
             spread=batch.spread,
             static=batch.static,
             parents=batch.parents,
+            teacher=teacher(batch, network, told, self._generator),
         )
         return Loss(network.loss(prediction, batch.target, known), batch)
 

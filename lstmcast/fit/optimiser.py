@@ -47,6 +47,18 @@ def schedule(optimiser: Optimizer, settings: TrainingSettings, *, steps: int) ->
     return LambdaLR(optimiser, rules[settings.schedule])
 
 
+def told(settings: TrainingSettings, step: int, *, steps: int) -> float:
+    """The share of patches told to a decoder that reads its own, at ``step`` of ``steps``: from ``teacher_forcing``
+    down to next to nothing (Bengio et al. 2015)."""
+    done = min(step / max(steps, 1), 1.0)
+    rules: dict[str, float] = {
+        "linear": 1 - done,
+        "exponential": math.pow(0.01, done),
+        "sigmoid": 1 / (1 + math.exp(12 * (done - 0.5))),
+    }
+    return settings.teacher_forcing * rules[settings.teacher_decay]
+
+
 def clip(network: nn.Module, settings: TrainingSettings) -> Tensor:
     """Clip by value, then by global norm; returns the norm in between."""
     parameters = list(network.parameters())

@@ -32,7 +32,7 @@ _JUDGED, _FEWEST_JUDGED = 10_000, 500  # held-out windows: the last digits of a 
 _JUDGED_VALUES = 4_000_000  # forecast in all of them: bounds memory
 
 _PASSED = ("encoder", "memory", "heads", "form", "forget_bias", "shared_layers", "checkpointing", "variational",
-           "weight_drop", "layer_drop", "zoneout")  # fmt: skip
+           "weight_drop", "layer_drop", "zoneout", "attention")  # fmt: skip
 
 T = TypeVar("T")
 
@@ -126,6 +126,11 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
         faults.append("loss 'negative_binomial' counts, and there are negative values; use loss quantile")
     if architecture.loss == "smape_mase" and panel.shift.any():
         faults.append("loss 'smape_mase' needs the level of the values, which dwarfs their spread; use loss quantile")
+    if settings.training.teacher_forcing and architecture.decoder not in {"recursive", "seq2seq"}:
+        faults.append(
+            f"teacher_forcing tells a decoder what it should have written, and decoder {architecture.decoder!r} reads "
+            "nothing of its own; use decoder 'recursive' or 'seq2seq'"
+        )
     if architecture.stateful and (rows := _chunk(settings, architecture)[0]) % architecture.patch:
         faults.append(
             f"a chunk of {rows} rows ends in the middle of a patch of {architecture.patch}; "

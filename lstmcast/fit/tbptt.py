@@ -26,6 +26,7 @@ from lstmcast.data.windows import Batch, Lanes, Split, deal
 from lstmcast.fit.objective import Loss
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.forecaster import Forecaster
+from lstmcast.net.teacher import draw
 
 State = tuple[Tensor, ...]
 
@@ -46,7 +47,7 @@ class StreamObjective:
         self._entering: list[State] = []
         self._generator = torch.Generator().manual_seed(seed)
 
-    def next_loss(self, network: Forecaster) -> Loss:
+    def next_loss(self, network: Forecaster, *, told: float = 0.0) -> Loss:
         if self._position == self._lanes.chunks or not self._entering:
             self._position, self._entering = 0, [network.initial_state(self._lanes.lanes)]
         batches = [
@@ -62,19 +63,27 @@ class StreamObjective:
         for batch in batches[:-1]:
             state = network.carry(batch.context, batch.observed, batch.past, state, batch.starts, static=batch.static)
         now = batches[-1]
-        target, observed, origins = now.target, now.target_observed, self._origins(now, network.architecture)
-        if origins is not None:
-            target, observed = (part.flatten(0, 1)[origins] for part in (target, observed))
+        shape = network.architecture
+        origins = self._origins(now, shape)
+        target, observed = now.target.flatten(0, 1)[origins], now.target_observed.flatten(0, 1)[origins]
         prediction, state = network.stream(
-            now.context, now.observed, now.past, now.future, state, now.starts, origins=origins, static=now.static
+            now.context,
+            now.observed,
+            now.past,
+            now.future,
+            state,
+            now.starts,
+            origins=origins,
+            static=now.static,
+            teacher=draw(target, observed, patch=shape.patch, share=told, generator=self._generator),
         )
         loss = network.loss(prediction, target, observed)
         self._position += 1
         self._entering = [*self._entering, tuple(part.detach() for part in state)][-self._reach :]
         return Loss(loss, now)
 
-    def _origins(self, chunk: Batch, shape: Architecture) -> Tensor | None:
-        """int64 (V,) places lane·T + row of a chunk, which ends with a whole patch; None for every row."""
+    def _origins(self, chunk: Batch, shape: Architecture) -> Tensor:
+        """int64 (V,) places lane·T + row of a chunk, which ends with a whole patch."""
         patch, (lanes, rows) = shape.patch, chunk.context.shape[:2]
         if patch > 1:
             ends = torch.arange(rows - 1, -1, -patch)
@@ -84,7 +93,7 @@ class StreamObjective:
             groups = torch.arange(0, rows, apart)
             places = groups + torch.randint(apart, (lanes, len(groups)), generator=self._generator)
         else:
-            return None
+            places = torch.arange(rows).expand(lanes, -1)
         inside = (places >= 0) & (places < rows)
         return (places + rows * torch.arange(lanes)[:, None])[inside].to(chunk.context.device)
 

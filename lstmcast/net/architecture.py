@@ -19,7 +19,7 @@ class Architecture:
     those of the tables in ``net/*/__init__.py``. ``encoder`` is "stack", "tree", "hierarchy" or
     "none";
     ``memory``, ``heads``, ``form`` ("product" or "additive") and ``forget_bias`` ("one" or "chrono") are told to the
-    cell; the last four are the shares of ``stack.Regularisation``.
+    cell; the last four are the shares of ``stack.Regularisation``. ``attention`` is "none", "additive" or "dot".
 
     ``history`` rows before the context are read by statistics only; ``season`` in rows (1: none) is what these take
     out of the series. ``spread`` says in which unit the context is measured, ``error`` in which the loss is. Without
@@ -68,6 +68,7 @@ class Architecture:
     weight_drop: float = 0.0
     layer_drop: float = 0.0
     zoneout: float = 0.0
+    attention: str = "none"
 
     @property
     def standing(self) -> int:

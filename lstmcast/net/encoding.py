@@ -27,6 +27,7 @@ class Encoding(NamedTuple):
     ``future``   (B, J, p·(Kf+E)) covariates known ahead, standardised, and the E numbers of static ones
     ``facts``    (B, FACTS·D) what is known of the history as a whole, or None
     ``feedback`` raw numbers (B, O) of patch j, and j -> (B, C) that patch's median, embedded like a patch of context
+    ``look``     h (B, C) or (B, J, C) -> the same with what attention finds in the encoder's outputs
     """
 
     outputs: Tensor
@@ -36,6 +37,7 @@ class Encoding(NamedTuple):
     future: Tensor
     facts: Tensor | None
     feedback: Callable[[Tensor, int], Tensor]
+    look: Callable[[Tensor], Tensor]
 
 
 class Bridge(nn.Module):

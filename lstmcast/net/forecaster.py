@@ -10,6 +10,7 @@ r    = decode(S)                         what is left to say, with its spread
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from lstmcast.errors import UsageError
 from lstmcast.net import encoder, masked, weights
 from lstmcast.net.architecture import Architecture
+from lstmcast.net.attention import Attention, Kind
 from lstmcast.net.bases import BASES, Base
 from lstmcast.net.cells import State
 from lstmcast.net.decoder import DECODERS
@@ -27,12 +29,13 @@ from lstmcast.net.encoding import Encoding
 from lstmcast.net.framing import LARGEST, Frame, normalised, plain, summarised, transformed
 from lstmcast.net.heads import LOSSES, Head, UnitHead, Units
 from lstmcast.net.normalise import NORMALISERS, Normaliser, StreamingNormaliser
-from lstmcast.net.phase import Phase
+from lstmcast.net.phase import Departure, Phase
 from lstmcast.net.refusals import architecture_faults
 from lstmcast.net.relative import relative_loss
 from lstmcast.net.smoothing import ANCHORS, Summary, summarise
 from lstmcast.net.stack import Stack
 from lstmcast.net.standing import Standing
+from lstmcast.net.teacher import Teacher, Told
 from lstmcast.net.transforms import TRANSFORMS, Transform
 
 __all__ = ["Forecaster", "Prediction", "architecture_faults"]
@@ -55,6 +58,11 @@ class Prediction(NamedTuple):
     offset: Tensor
     anchor: Tensor
     ruler: Tensor
+
+
+def _straight_on(h: Tensor) -> Tensor:
+    """Without attention."""
+    return h
 
 
 class Forecaster(nn.Module):
@@ -91,6 +99,10 @@ class Forecaster(nn.Module):
         self.decoder = DECODERS.load(a.decoder)(a, self.stack, outputs=outputs, generator=generator)
         if self.base.methods > 1:
             weights.quieten(self.decoder.write)
+        self.attention: Attention | None = None
+        if a.attention != "none":
+            kind, width = cast(Kind, a.attention), self.stack.width
+            self.attention = Attention(kind, hidden=a.hidden, width=width, generator=generator)
         self.highway = weights.silent_linear(a.context, a.horizon) if a.highway else None
         self.standing = Standing(a.static, generator=generator) if a.static else None
         self.register_buffer("covariate_mean", torch.zeros(a.past + a.future))
@@ -137,6 +149,7 @@ class Forecaster(nn.Module):
         *,
         static: Tensor | None = None,
         parents: Tensor | None = None,
+        teacher: Teacher | None = None,
     ) -> Prediction:
         """Forecast the H rows after a context.
 
@@ -144,7 +157,8 @@ class Forecaster(nn.Module):
         over the context, future (B, H, Kf) those known ahead, NaN = missing. ``summary`` is that of ``summarise``,
         where it has been made already; ``spread`` (B, D) is the deviation of the whole series up to the cutoff, which
         spread 'history' needs; ``static`` (B, S) what is said of the series as a whole; ``parents`` int64 (B,) the
-        lane of each one's parent, -1 where it has none, which encoder 'hierarchy' goes by.
+        lane of each one's parent, -1 where it has none, which encoder 'hierarchy' goes by. ``teacher`` knows some of
+        what comes, for decoders that read what they have written.
         """
         a = self.architecture
         frame = self._framed(context, observed, summary, spread)
@@ -160,7 +174,17 @@ class Forecaster(nn.Module):
         last = self.stack.last(outputs)
         if self.kinship is not None:
             last, state = self.kinship(last, state, parents)
-        raw = self._write(last, state, embedded[:, -1], ahead, centre + straight, head, frame.facts)
+        raw = self._write(
+            Departure(last, state, embedded[:, -1]),
+            ahead,
+            centre + straight,
+            head,
+            facts=frame.facts,
+            look=self._look(outputs, frame.observed),
+            told=None
+            if teacher is None
+            else teacher.told(self.transform, frame.location, frame.scale, frame.factor, frame.offset),
+        )
         if self.base.methods > 1:
             raw, gate = torch.split(raw, [self.head.width, self.base.methods], -1)
             centre = (candidates * torch.softmax(gate, -1)).sum(-1)
@@ -226,6 +250,7 @@ class Forecaster(nn.Module):
         *,
         origins: Tensor | None = None,
         static: Tensor | None = None,
+        teacher: Teacher | None = None,
     ) -> tuple[Prediction, State]:
         """Read a chunk of each lane's series and forecast from every row of it.
 
@@ -234,7 +259,8 @@ class Forecaster(nn.Module):
         the prediction is as in ``forward`` with an axis T after B. Where the chunks are cut changes nothing.
 
         Decoding costs ⌈H/p⌉ steps for each row, and one more where p > 1. With ``origins`` int64 (V,), places
-        lane·T + row, only those rows are decoded, and the prediction is that of V windows.
+        lane·T + row, only those rows are decoded, and the prediction is that of V windows; ``teacher`` then knows
+        those.
         """
         stands = self._stands(static, context)
         known = self._known(past, stands)
@@ -252,8 +278,11 @@ class Forecaster(nn.Module):
         centre = rows.new_zeros(lead[0] * lead[1], self.architecture.horizon, self.architecture.targets)
         location, scale = (taken(part).unsqueeze(1) for part in (location, scale))
         head = self._head(location, scale)
-        raw = self._write(start.outputs, start.state, start.newest, taken(ahead), centre, head, None)
         one = centre.new_ones(1, 1, 1)
+        told = None
+        if teacher is not None:
+            told = teacher.told(self.transform, location, scale, one, torch.zeros_like(one))
+        raw = self._write(start, taken(ahead), centre, head, told=told)
         fields = [torch.unflatten(part, 0, lead) for part in (raw, location, scale, centre)]
         raw, location, scale, centre = fields if origins is None else [part.squeeze(1) for part in fields]
         prediction = Prediction(
@@ -292,15 +321,23 @@ class Forecaster(nn.Module):
         rows = cast(Embed, self.embed).rows(normalised(y, observed, location, scale), observed, known)
         return rows, location, scale, running, state[waiting:recurrent], state[recurrent:]
 
+    def _look(self, outputs: Tensor, observed: Tensor) -> Callable[[Tensor], Tensor]:
+        """What attention makes of a decoder's h, given the encoder's outputs (B, P, W) over rows (B, T, D)."""
+        if self.attention is None:
+            return _straight_on
+        rows = F.pad(observed.any(-1), (-observed.shape[1] % self.architecture.patch, 0))
+        return self.attention.over(outputs, torch.unflatten(rows, 1, (outputs.shape[1], -1)).any(-1))
+
     def _write(
         self,
-        outputs: Tensor,
-        state: State,
-        newest: Tensor,
+        start: Departure,
         ahead: Tensor,
         centre: Tensor,
         head: Head,
-        facts: Tensor | None,
+        *,
+        facts: Tensor | None = None,
+        look: Callable[[Tensor], Tensor] = _straight_on,
+        told: Told | None = None,
     ) -> Tensor:
         """Decode: ahead (B, H, Kf+E), centre (B, H, D) -> raw (B, H, D, width). ``head`` reads in units."""
         a = self.architecture
@@ -312,11 +349,15 @@ class Forecaster(nn.Module):
         def feedback(raw: Tensor, j: int) -> Tensor:
             rows = slice(j * a.patch, (j + 1) * a.patch)
             written = torch.unflatten(raw, -1, (a.patch, a.targets, self.width))
-            median = head.quantiles(written, centre[:, rows])[..., self.head.median]
-            return self._embedded(median.clamp(-LARGEST, LARGEST), observed, unknown[:, rows])[:, 0]
+            value = head.quantiles(written, centre[:, rows])[..., self.head.median].clamp(-LARGEST, LARGEST)
+            if told is not None:
+                value = torch.where(told.given[:, rows], told.z[:, rows], value)
+            return self._embedded(value, observed, unknown[:, rows])[:, 0]
 
         folded = ahead.reshape(len(ahead), ahead.shape[1] // a.patch, a.patch * a.ahead)
-        raw: Tensor = self.decoder(Encoding(outputs, state, self.stack.step, newest, folded, facts, feedback))
+        raw: Tensor = self.decoder(
+            Encoding(start.outputs, start.state, self.stack.step, start.newest, folded, facts, feedback, look)
+        )
         return raw.reshape(len(raw), a.horizon + spare, a.targets, self.width)[:, : a.horizon]
 
     def _embedded(self, z: Tensor, observed: Tensor, covariates: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ def architecture_faults(architecture: Architecture) -> list[str]:
     """Every reason why ``architecture`` cannot be built, one sentence each; empty if it can."""
     return [*_names(architecture), *_sizes(architecture), *_seasons(architecture), *_loss(architecture),
             *_statistics(architecture), *_directions(architecture), *_cell(architecture), *_layers(architecture),
-            *_encoder(architecture), *_stateful(architecture)]  # fmt: skip
+            *_encoder(architecture), *_stateful(architecture), *_attention(architecture)]  # fmt: skip
 
 
 def _names(a: Architecture) -> list[str]:
@@ -115,6 +115,28 @@ def _directions(a: Architecture) -> list[str]:
             "forecast to begin it; use decoder 'parallel' or leave out bidirectional"
         ]
     return []
+
+
+def _attention(a: Architecture) -> list[str]:
+    if a.attention == "none":
+        return []
+    if a.attention not in {"additive", "dot"}:
+        return [f"there is no attention called {a.attention!r}; choose one of: none, additive, dot"]
+    faults = []
+    if a.decoder == "direct":
+        faults.append(
+            "attention is asked by the steps of a decoder, and decoder 'direct' takes none; use decoder 'parallel'"
+        )
+    if a.encoder in {"tree", "none"}:
+        faults.append(
+            f"attention looks at what was said of every patch, and encoder {a.encoder!r} keeps no such sequence; "
+            "use encoder 'stack'"
+        )
+    if a.stateful:
+        faults.append(
+            "attention looks back at the patches of a window, and a stateful network has none; leave out one of the two"
+        )
+    return faults
 
 
 def _cell(a: Architecture) -> list[str]:

@@ -166,7 +166,7 @@ def _train(
         began = time.perf_counter()
         update.zero_grad(set_to_none=True)
         with memory:
-            loss = objective.next_loss(network).value
+            loss = objective.next_loss(network, told=optimiser.told(settings, len(losses), steps=steps)).value
         torch.autograd.backward(loss)
         optimiser.clip(network, settings)
         losses.append(float(loss.detach()))

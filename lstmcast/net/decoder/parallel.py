@@ -41,7 +41,7 @@ class Parallel(nn.Module):
         if self.relay is not None:
             step, state = self.relay.cell.step, self.relay.bridge(state)
         h, _ = step(queries, tuple(part.unsqueeze(1) for part in state))
-        raw: Tensor = self.write(self.dropout(h))
+        raw: Tensor = self.write(self.dropout(encoding.look(h)))
         return raw
 
 

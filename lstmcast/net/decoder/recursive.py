@@ -29,6 +29,7 @@ class Recursive(nn.Module):
         for j in range(self.patches):
             if j:
                 h, state = encoding.step(encoding.feedback(written[-1], j - 1), state)
-            seen = h if self.future is None else h + self.future(encoding.future[:, j])
+            seen = encoding.look(h)
+            seen = seen if self.future is None else seen + self.future(encoding.future[:, j])
             written.append(self.write(self.dropout(seen)))
         return torch.stack(written, 1)

@@ -34,5 +34,5 @@ class Seq2Seq(nn.Module):
             before = encoding.feedback(written[-1], j - 1) if j else encoding.newest
             x = before if self.future is None else before + self.future(encoding.future[:, j])
             h, state = self.cell.step(x, state)
-            written.append(self.write(self.dropout(h)))
+            written.append(self.write(self.dropout(encoding.look(h))))
         return torch.stack(written, 1)
