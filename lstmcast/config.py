@@ -117,6 +117,10 @@ class ReaderSettings(Frozen):
     parent: tuple[str, ...] = Field(
         (), description="column(s) that name what a series is part of: its parent, then the parent of that, and so on"
     )
+    cache_above_mb: int = Field(
+        1024, ge=0, description="megabytes of columns beyond which a plain file is kept in the cache; 0: never"
+    )
+    cache_gb: int = Field(20, ge=1, description="gigabytes that the cache of columns may take")
     query: str | None = Field(None, description="SQL that gives the rows, where the data are a database")
     query_param: Mapping[str, Annotated[str, BeforeValidator(str)]] = Field(
         {}, description="values of the :names in the query"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 SWITCH = "LSTMCAST_TUNING"
 
@@ -42,3 +43,15 @@ def keep_large_blocks() -> bool:
         return False
     mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
     return bool(mallopt(_M_MMAP_THRESHOLD, _LARGEST_MAPPED)) and bool(mallopt(_M_TRIM_THRESHOLD, _LARGEST_KEPT))
+
+
+def peak_mb() -> int:
+    """The most memory this process has held so far, in megabytes."""
+    import resource
+
+    status = Path("/proc/self/status")  # what a parent held before it became this process counts elsewhere
+    told = status.read_text(encoding="ascii", errors="replace").split() if status.is_file() else []
+    if "VmHWM:" in told:
+        return int(told[told.index("VmHWM:") + 1]) // 1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit

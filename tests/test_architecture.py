@@ -32,7 +32,7 @@ BASE = ("errors", "config outcome family atomic process masking", "origins")
 DATA = (
     "findings counting",
     "database parquet units room columnar",
-    "sources database_table",
+    "sources database_table shelf",
     "blocks decoding marks",
     "dialect",
     "calendar cells",

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lstmcast.config import ReaderSettings
+from lstmcast.data import stream
 from lstmcast.data.reader import examine
 from lstmcast.errors import UsageError
 
@@ -95,7 +96,7 @@ def reports(draw: st.DrawFn) -> bytes:
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "250"))
 
 
-@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     data=st.one_of(st.binary(max_size=120), tables(), series(), series(), reports()),
     flags=st.one_of(st.just({}), st.fixed_dictionaries({}, optional=FLAGS)),
@@ -122,3 +123,31 @@ def test_any_bytes_give_a_reading_or_an_error_with_a_remedy(path: Path, data: by
     assert again.panel is not None
     assert (again.panel.values == panel.values).all()
     assert (again.reading.panel_row == reading.reading.panel_row).all()
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    data=st.one_of(st.binary(max_size=120), tables(), series(), series(), reports()),
+    flags=st.one_of(st.just({}), st.fixed_dictionaries({}, optional=FLAGS)),
+)
+def test_read_in_blocks_or_as_a_whole_any_bytes_give_the_same(path: Path, data: bytes, flags: dict[str, Any]) -> None:
+    path.write_bytes(data)
+    asked, found = ReaderSettings.model_validate(flags), []
+    with pytest.MonkeyPatch.context() as patch:
+        for large in (0, 10**9):
+            patch.setattr(stream, "LARGE", large)
+            try:
+                found.append(examine([str(path)], asked))
+            except UsageError as error:
+                found.append(str(error))
+    ours, theirs = found
+    if isinstance(ours, str) or isinstance(theirs, str):
+        assert ours == theirs
+        return
+    assert [finding.facts() for finding in ours.findings] == [finding.facts() for finding in theirs.findings]
+    assert (ours.schema, ours.rows) == (theirs.schema, theirs.rows)
+    if ours.panel is not None:
+        np.testing.assert_array_equal(ours.panel.values, theirs.panel.values)
+        np.testing.assert_array_equal(ours.panel.start, theirs.panel.start)
+        np.testing.assert_array_equal(ours.panel.covariates, theirs.panel.covariates)
+        np.testing.assert_array_equal(ours.reading.panel_row, theirs.reading.panel_row)

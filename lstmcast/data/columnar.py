@@ -21,6 +21,19 @@ class Column:
         self._array: NDArray[Any] = np.empty(room, dtype)
         self._file: IO[bytes] | None = None
 
+    @classmethod
+    def kept(cls, path: Path, dtype: str) -> Column:
+        """A column that was written to the file ``path`` before."""
+        column = cls(np.dtype(dtype).type, room=0)
+        column._array = np.memmap(path, column.dtype, mode="r")
+        column.size = len(column._array)
+        return column
+
+    def close(self) -> None:
+        """Nothing will be appended any more."""
+        if self._file:
+            self._file.close()
+
     @property
     def nbytes(self) -> int:
         """What the column holds in memory."""

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmcast.data import room
 from lstmcast.data.calendar import Frequency, Times
 from lstmcast.data.clock import Clock
 from lstmcast.data.counting import Places, stretches
@@ -46,21 +47,23 @@ class Rows:
     @cached_property
     def following(self) -> NDArray[np.bool_]:
         """bool (r,) False on the first row of each series."""
-        follows = np.zeros(len(self.codes), bool)
+        follows: NDArray[np.bool_] = room.zeros((len(self.codes),), np.bool_)
         np.equal(self.codes[1:], self.codes[:-1], out=follows[1:])
         return follows
 
     @cached_property
     def first(self) -> Times:
         """int64 (n,) the first row of each series that has rows."""
-        return np.flatnonzero(~self.following)
+        parts = stretches(len(self.codes))
+        found = [np.flatnonzero(~self.following[part]) + part.start for part in parts]
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
 
     @cached_property
     def seen(self) -> NDArray[np.bool_]:
         """bool (r,) where a target is there."""
-        seen = np.isfinite(self.targets[:, 0])
-        for column in range(1, self.targets.shape[1]):
-            seen |= np.isfinite(self.targets[:, column])
+        seen: NDArray[np.bool_] = room.zeros((len(self.targets),), np.bool_)
+        for part in stretches(len(seen)):
+            seen[part] = np.isfinite(self.targets[part]).any(axis=1)
         return seen
 
     def opening(self, part: slice | None = None) -> Times:

@@ -127,7 +127,7 @@ def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
         "parent": schema.parent,
     }
     # these are left out: they belong to the source of the day and do not change how it is read
-    today = {"encoding", "query", "query_param", "stale_after", "future_fill"}
+    today = {"encoding", "query", "query_param", "stale_after", "future_fill", "cache_above_mb", "cache_gb"}
     for key in sorted(settings.model_fields_set - today):
         asked = getattr(settings, key)
         if key in {"freq", "resample"} and asked is not None:

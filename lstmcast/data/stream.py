@@ -7,6 +7,7 @@ to say about it; both give the same cells.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,9 +30,11 @@ from lstmcast.data.frame import NAMELESS, Body, load, spellings, split_header
 from lstmcast.data.journey import Journey
 from lstmcast.data.marks import Marks, decide_marks, is_doubtful_anywhere
 from lstmcast.data.plain import Plan
+from lstmcast.data.shelf import Shelf
 from lstmcast.data.sources import STDIN, expand, is_url, stems
 from lstmcast.data.surroundings import described, is_footer_text
 from lstmcast.data.whole import trimmed
+from lstmcast.errors import ResourceError
 
 LARGE = 2 * SIZE
 """Bytes on the disk from which on files are read in blocks."""
@@ -68,9 +71,13 @@ def streamed(sources: Sequence[str], journey: Journey) -> Cells | None:
     try:
         for block in blocks(paths, stream.digest):
             stream.take(block)
+            if stream.remembered():
+                break
         return stream.cells()
-    except (NotPlainError, OSError):
+    except NotPlainError:
         return None
+    finally:
+        stream.tidy()
 
 
 def _files(sources: Sequence[str]) -> list[str] | None:
@@ -111,7 +118,10 @@ class _Stream:
     stretches: list[_Stretch] = field(default_factory=list)
     waiting: list[bytes] = field(default_factory=list)
     gathered: int = 0
+    unasked: bool = True
     as_text: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
+    fingerprint: str = ""
+    draft: Path | None = None
 
     @property
     def label(self) -> str:
@@ -137,18 +147,86 @@ class _Stream:
         elif rows:
             self._add(rows, first_line, last=block.last)
 
+    def remembered(self) -> bool:
+        """Whether these very files were read before, and their columns kept."""
+        if not self.unasked or self.plan is None:
+            return False
+        self.unasked = False
+        found = self._shelf().find(self.paths)
+        if found is None:
+            return False
+        self.fingerprint, folder, facts = found
+        rows = sum(size for _, _, size in facts["stretches"])
+        try:
+            kept = {name: Column.kept(folder / str(k), facts["types"][k]) for k, name in enumerate(self.columns)}
+        except (OSError, ValueError):  # the cache may be emptied, or damaged, at any time
+            kept = {}
+        if not kept or any(column.size != rows for column in kept.values()):
+            shutil.rmtree(folder, ignore_errors=True)
+            return False
+        self.columns, self.waiting = kept, []
+        self._plan.texts = {name: Texts(texts) for name, texts in facts["texts"].items()}
+        self._plan.spelled = {name: Counter(counts) for name, counts in facts["spelled"].items()}
+        self.stretches = [_Stretch(origin, Counting(size, first=first)) for origin, first, size in facts["stretches"]]
+        return True
+
+    def tidy(self) -> None:
+        """Leave no draft behind; what is mapped from it stays readable."""
+        for column in self.columns.values():
+            column.close()
+        if self.draft is not None:
+            shutil.rmtree(self.draft, ignore_errors=True)
+
+    def _shelf(self) -> Shelf:
+        plan = self._plan
+        way = {"dialect": plan.dialect.model_dump(), "kinds": plan.kinds, "stamp": plan.stamp, "watched": self.watched}
+        return Shelf(way, limit=self.journey.settings.cache_gb * 10**9)
+
+    def _move(self) -> None:
+        """Columns that have become large go on in files of the cache."""
+        above = self.journey.settings.cache_above_mb * 10**6
+        if self.draft is not None or not above or sum(column.nbytes for column in self.columns.values()) < above:
+            return
+        try:
+            self.draft = self._shelf().draft()
+            for place, column in enumerate(self.columns.values()):
+                column.move_to(self.draft / str(place))
+        except OSError as error:
+            raise ResourceError(
+                f"the columns of {self.label} cannot be kept in the cache folder: {error.strerror or error}",
+                remedy="make room there, name another folder by XDG_CACHE_HOME, or --set reader.cache_above_mb=0",
+            ) from error
+
+    def _keep(self) -> None:
+        """The columns stay for the next run where nothing but them is needed to read the files again."""
+        plain_lines = [part.lines for part in self.stretches if isinstance(part.lines, Counting)]
+        if self.draft is None or self.findings or len(plain_lines) < len(self.stretches):
+            return
+        facts = {
+            "size": sum(Path(path).stat().st_size for path in self.paths),
+            "types": [column.dtype.name for column in self.columns.values()],
+            "texts": {name: texts.all() for name, texts in self._plan.texts.items()},
+            "spelled": self._plan.spelled,
+            "stretches": [
+                (part.origin, lines.first, lines.size) for part, lines in zip(self.stretches, plain_lines, strict=True)
+            ],
+        }
+        self._shelf().keep(self.draft, self.fingerprint, facts)
+
     def cells(self) -> Cells:
         """Everything that was read."""
         self._read_waiting()
         if self.plan is None or not self.stretches or not sum(len(part.lines) for part in self.stretches):
             raise NotPlainError
+        self.fingerprint = self.fingerprint or self.digest.hexdigest()
         frame, lines = self._frame(), self._lines()
+        self._keep()
         if len(self.paths) == 1:
             ((frame, lines, found),) = trimmed([self.label], [(frame, lines, [])], self.time)
             self.findings += found
         self.journey.say(*self.said)
         self.journey.findings += self.findings
-        self.journey.fingerprint = self.digest.hexdigest()
+        self.journey.fingerprint = self.fingerprint
         spelled = self.plan.spelled
         return Cells(
             frame=frame,
@@ -211,6 +289,7 @@ class _Stream:
         looks = columns.kinds(names, sample)
         words = self.journey.stored.categories if self.journey.stored else {}
         self.plan = Plan(dialect, {})
+        most = self.journey.settings.cache_above_mb * 10**6 // 8 or _MOST_ROOM
         for place, name in enumerate(names):
             given = [row[place] for row in sample]
             kind = plain.kind_of(given, looks[name], dialect.tokens())
@@ -225,7 +304,7 @@ class _Stream:
             self.plan.texts[name] = Texts()
             dtype = _TYPES[kind]
             # a row has a delimiter or a line break for each of its cells
-            self.columns[name] = Column(dtype, room=min(self.room // len(names) + 1, _MOST_ROOM))
+            self.columns[name] = Column(dtype, room=min(self.room // len(names) + 1, most))
 
     def _is_stamp(self, given: Sequence[str]) -> bool:
         """Whether these times are all written alike, year first, in the style that will be followed."""
@@ -301,6 +380,7 @@ class _Stream:
             if column.dtype == np.int64 and array.dtype == np.float64:
                 column.as_floats()
             column.append(array)
+        self._move()
 
     def _frame(self) -> pd.DataFrame:
         columns: dict[str, Any] = {}
@@ -315,7 +395,7 @@ class _Stream:
 
     def _origin(self, total: int) -> Places:
         if len(self.paths) == 1:
-            return np.zeros(total, np.int64)
+            return np.broadcast_to(np.int64(0), (total,))
         return np.repeat([part.origin for part in self.stretches], [len(part.lines) for part in self.stretches])
 
     def _lines(self) -> Places:

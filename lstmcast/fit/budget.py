@@ -14,7 +14,7 @@ from lstmcast.errors import ModelError
 from lstmcast.fit.loop import fit
 from lstmcast.fit.objective import Pools
 from lstmcast.fit.plan import Plan
-from lstmcast.outcome import Notice, OnProgress, Progress, Report
+from lstmcast.outcome import Notice, OnProgress, Progress, Report, silent
 
 SECONDS = {"fast": 20.0, "auto": 120.0, "best": 900.0}
 """What training may take, whatever the machine."""
@@ -83,6 +83,15 @@ def fit_into(
             Notice(f"a step takes {each:.2g} s here: {told}, to end within {seconds:g} s (--budget best allows more)")
         )
     return Allotment(trial.first(share.tried).shortened(share.steps, least=_LEAST), final, each, share.spare)
+
+
+def expected_seconds(panel: Panel, plan: Plan) -> float:
+    """Processor seconds that training by ``plan`` will take, roughly: ten steps are taken to tell.
+
+    The networks are trained twice, once without the held-out rows; the budget ends both.
+    """
+    total = 2 * _steps(plan) * _probe(panel, plan, Pools(panel, plan.split), silent)
+    return total if plan.steps_given else min(total, SECONDS[plan.settings.training.budget])
 
 
 def _steps(plan: Plan) -> int:

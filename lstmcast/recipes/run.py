@@ -283,7 +283,9 @@ class _Night:
             raise StoppedError(error.message, remedy=remedy, signal_number=error.signal_number) from error
 
     def with_half_the_batch(self, settings: Settings) -> Settings:
-        plan = train(self.job.sources, settings=settings, model=self.job.candidate, dry_run=True).facts["plan"]
+        plan = train(self.job.sources, settings=settings, model=self.job.candidate, dry_run=True, probe=False).facts[
+            "plan"
+        ]
         before = settings.training.batch or int(plan["batch"]["value"])
         half = max(1, before // 2)
         self.say(f"out of memory: training again with {half} windows a step instead of {before}", "warning")

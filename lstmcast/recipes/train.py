@@ -20,6 +20,7 @@ from lstmcast.data.reader import Reading, read
 from lstmcast.data.sources import is_url, lasting
 from lstmcast.errors import ModelError
 from lstmcast.fit import device
+from lstmcast.fit.budget import expected_seconds
 from lstmcast.fit.learn import HISTORY_COLUMNS, Learned, learn
 from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast.backtest import backtest_frame, scales
@@ -34,6 +35,7 @@ from lstmcast.forecast.verdict import AGAINST, Verdict, judge
 from lstmcast.net.ensemble import Ensemble
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
+from lstmcast.process import peak_mb
 
 _COMPARED = 256  # series whose forecast the saved model must repeat
 
@@ -45,12 +47,14 @@ def train(
     model: Path,
     resume: bool = False,
     dry_run: bool = False,
+    probe: bool = True,
     explain_plan: bool = False,
     min_skill: float | None = None,
     on_progress: OnProgress = silent,
 ) -> Outcome:
     """Read, plan, fit, judge on held-out windows, save to the folder ``model``, re-load and verify.
 
+    With ``dry_run`` nothing is fitted but, with ``probe``, ten steps, which tell the time and the memory it would take.
     The old model stays until the new one is whole. Exit code 1 if the skill against seasonal naive is below
     ``min_skill`` (the model is saved all the same). Raises what reading, planning, fitting and saving raise.
     """
@@ -66,7 +70,7 @@ def train(
         on_progress(Notice(f"{text}: most of what the network reads is padding", "warning"))
     table = _reasons(plan) if explain_plan else None
     if dry_run:
-        return Outcome(facts=_plan_facts(panel, plan), lines=_dry_lines(panel, plan), table=table)
+        return _dry(panel, plan, table, probe=probe)
     learned = learn(
         panel,
         settings,
@@ -226,13 +230,20 @@ def _reasons(plan: Plan) -> Table:
     return Table("plan", ("setting", "value", "why"), tuple((r.key, r.value, r.why) for r in plan.reasons))
 
 
-def _dry_lines(panel: Panel, plan: Plan) -> tuple[str, ...]:
+def _dry(panel: Panel, plan: Plan, table: Table | None, *, probe: bool) -> Outcome:
     facts = _plan_facts(panel, plan)
-    return (
+    lines = [
         f"{facts['rows']:,} rows in {facts['series']:,} series; {facts['windows']:,} training windows, "
         f"{len(plan.split.validation):,} held out; {facts['parameters']:,} parameters",
-        "nothing was trained (--dry-run)",
-    )
+    ]
+    if probe:
+        seconds = expected_seconds(panel, plan)
+        facts |= {"expected_seconds": round(seconds, 1), "peak_mb": peak_mb()}
+        lines.append(
+            f"training takes about {seconds:.0f} s of one core, and memory up to {facts['peak_mb']:,} MB "
+            "(what reading and ten steps took)"
+        )
+    return Outcome(facts=facts, lines=(*lines, "nothing was trained (--dry-run)"), table=table)
 
 
 def _lines(
