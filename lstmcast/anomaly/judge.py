@@ -14,7 +14,7 @@ from lstmcast.anomaly.region import region_score
 from lstmcast.anomaly.rhythm import Rhythm
 from lstmcast.anomaly.rules import Hit, flat, level_shift, missing, variance
 from lstmcast.anomaly.tail import MIN_PAST, Scores, evidence, score, warm_up_rows
-from lstmcast.anomaly.threshold import FLOOR, Flags, counts, false_discovery, flag
+from lstmcast.anomaly.threshold import Flags, counts, false_discovery, flag
 from lstmcast.anomaly.watch import Channel
 from lstmcast.config import DetectionSettings
 from lstmcast.data.calendar import Frequency
@@ -145,8 +145,9 @@ def decide(cases: Sequence[Case], facts: Circumstances, *, bar: float | None = N
             budget=facts.budget,
             rows_per_week=facts.frequency.rows_per_week(),
             warm_up=case.warm_up,
+            day=case.day,
             threshold=asked if isinstance(asked, float) else None,
-            floor=max(FLOOR, facts.bars.get(case.name, 0.0)),
+            floor=facts.bars.get(case.name, 0.0),
         )
         for case in cases
     ]

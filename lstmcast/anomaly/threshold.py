@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +18,12 @@ from lstmcast.errors import UsageError
 Floats = NDArray[np.float64]
 Direction = Literal["both", "up", "down"]
 
-FLOOR = 15.0  # evidence below it is never an alarm, whatever the budget
-CLOSENESS = 0.75  # share of the last budgeted peak that a new one must reach
+FLOOR = 15.0  # evidence below it is no discovery, however many series speak
+LEAST_BAR = 6.0  # evidence below it is never an alarm, whatever the budget
+LOW, HIGH = 0.5, 0.8  # quantiles of the peaks
+PRIOR_TOP, PRIOR_SPREAD = 10.0, 3.5  # of any series: noise, white or not, and seasons gave 7.5 to 10 and 2 to 3
+PRIOR_PEAKS = 14
+RESTRAINT = 2.0  # spreads by which the bar rises where alarms are e times what the budget allows
 FALSE_SHARE = 0.05
 MEMORY_WEEKS = 8
 MEMORY_ROWS = 8000  # the memory where rows have no calendar
@@ -77,29 +80,27 @@ def flag(
     budget: float,
     rows_per_week: float | None,
     warm_up: int,
+    day: int,
     threshold: float | None = None,
-    floor: float = FLOOR,
+    floor: float = 0.0,
 ) -> Flags:
     """Rows worth an alarm: enough evidence for the budget, among the ``eligible`` (n,) ones.
 
-    ``budget`` alarms per row. The bar of a row is ``floor`` or, once the last eight weeks have spent the budget, a part
-    of the weakest peak within it; only rows before it are looked at. ``threshold`` is a fixed bar instead.
+    ``budget`` alarms per row; ``day`` rows in a day or the strong season. The bar of a row is the score that the usual
+    peaks of the series pass as often as the budget allows; only rows before it are looked at. ``threshold`` is a fixed
+    bar instead, ``floor`` what every bar is raised to.
 
-    The budget is a target, not a guarantee. However short the history, one peak fits it, and whatever comes near that
-    peak passes.
+    The budget is a target, not a guarantee: the bar is made from usual peaks, so that a series with much to tell may
+    tell more, up to a point.
     """
-    floor = floor if threshold is None else threshold
-    candidates = np.flatnonzero(eligible & (scores.sum >= floor))
-    bars = np.full(len(candidates), floor)
     if threshold is None:
-        weeks = None if rows_per_week is None else math.ceil(MEMORY_WEEKS * rows_per_week)
-        memory = MEMORY_ROWS if weeks is None else max(weeks, LEAST_MEMORY_ROWS)
-        bars = np.maximum(floor, _budget_bars(scores.score, candidates, budget=budget, memory=memory, first=warm_up))
-    raised = np.zeros(len(eligible), dtype=np.bool_)
-    active = np.zeros(len(eligible), dtype=np.bool_)
-    raised[candidates] = scores.score[candidates] >= bars
-    active[candidates] = scores.sum[candidates] >= bars
-    return Flags(raised=raised, active=active)
+        memory = MEMORY_ROWS if rows_per_week is None else math.ceil(MEMORY_WEEKS * rows_per_week)
+        counted = np.where(eligible, scores.score, 0.0)
+        bars = _bars(counted, budget=budget, memory=max(memory, LEAST_MEMORY_ROWS), first=warm_up, day=day)
+    else:
+        bars = np.full(len(eligible), threshold)
+    bars = np.maximum(bars, floor)
+    return Flags(raised=eligible & (scores.score >= bars), active=eligible & (scores.sum >= bars))
 
 
 def false_discovery(
@@ -137,18 +138,35 @@ def counts(deviation: Floats, direction: Direction, min_deviation: float) -> NDA
     return counted
 
 
-def _budget_bars(score: Floats, candidates: NDArray[np.int64], *, budget: float, memory: int, first: int) -> Floats:
-    """The bar of each candidate row, from the peaks of the ``memory`` rows before it."""
-    recent: deque[tuple[int, float]] = deque()
-    ranked: list[float] = []
-    bars = np.full(len(candidates), FLOOR)
-    for k, row in enumerate(candidates.tolist()):
-        while recent and row - recent[0][0] > memory:
-            ranked.pop(bisect_left(ranked, recent.popleft()[1]))
-        allowed = int(budget * min(memory, row - first)) + 1
-        if len(ranked) >= allowed:
-            bars[k] = max(FLOOR, CLOSENESS * ranked[-allowed])
-        peak = float(score[row])
-        recent.append((row, peak))
-        insort(ranked, peak)
+def _bars(score: Floats, *, budget: float, memory: int, first: int, day: int) -> Floats:
+    """float64 (n,) the bar of each row, from the peaks of the half days before it; infinite before ``first``.
+
+    Scores are logarithms of chances, so that their peaks fall off about exponentially: two quantiles of the peaks tell
+    the level that one of them passes as rarely as wished. What is truly anomalous lies above both and moves neither.
+    Few peaks are believed in part only, beside what is usual of any series. Alarms beyond the budget lift the bar.
+    """
+    half = max(1, day // 2)
+    block = max(1, min(half, int((1 - HIGH) / budget)))  # shorter where an alarm is wanted in every other half day
+    share = budget * block
+    prior = (PRIOR_TOP - PRIOR_SPREAD * math.log(half / block), PRIOR_SPREAD)
+    bars = np.full(len(score), np.inf)
+    peaks: deque[float] = deque(maxlen=max(1, memory // block))
+    alarms: deque[bool] = deque(maxlen=max(1, memory // block))
+    for at in range(first, len(score), block):
+        top, spread = _usual(np.array(peaks), prior)
+        over = max(1.0, (1 + sum(alarms)) / (1 + share * len(alarms)))
+        bar = max(LEAST_BAR, top + spread * (math.log((1 - HIGH) / share) + RESTRAINT * math.log(over)))
+        bars[at : at + block] = bar
+        peaks.append(float(score[at : at + block].max()))
+        alarms.append(peaks[-1] >= bar)
     return bars
+
+
+def _usual(peaks: Floats, prior: tuple[float, float]) -> tuple[float, float]:
+    """The level that a share ``1 - HIGH`` of the peaks passes, and by how much more every e-th of those that do."""
+    if not len(peaks):
+        return prior
+    low, high = np.quantile(peaks, [LOW, HIGH])
+    trust = len(peaks) / (len(peaks) + PRIOR_PEAKS)
+    spread = float(high - low) / math.log((1 - LOW) / (1 - HIGH))
+    return trust * float(high) + (1 - trust) * prior[0], trust * spread + (1 - trust) * prior[1]
