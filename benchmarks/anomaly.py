@@ -35,6 +35,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcast.anomaly import judge, listen, tail
+from lstmcast.anomaly.watch import UNTAUGHT
 from lstmcast.config import DetectionSettings, NetworkSettings, ReaderSettings, Settings, TrainingSettings
 from lstmcast.recipes.detect import detect_anomalies
 
@@ -97,16 +98,16 @@ def remembered(folder: Path | None) -> Any:
     """Networks taught and asked once for the same rows and plan, for as long as the context lasts."""
     watch = listen.watch
 
-    def kept(channels: Any, fresh: Any, rhythm: Any, plan: Any, memory: Any, *, on_progress: Any) -> Any:
+    def kept(channels: Any, fresh: Any, rhythm: Any, plan: Any, memory: Any = UNTAUGHT, **named: Any) -> Any:
         if folder is None or memory.lessons:
-            return watch(channels, fresh, rhythm, plan, memory, on_progress=on_progress)
+            return watch(channels, fresh, rhythm, plan, memory, **named)
         digest = hashlib.sha256(repr((rhythm, plan, [channel.name for channel in channels])).encode())
         for time_of, y in fresh:
             digest.update(time_of.tobytes() + y.tobytes())
         place = folder / f"{digest.hexdigest()[:24]}.pickle"
         if place.exists():
             return pickle.loads(place.read_bytes())
-        told = watch(channels, fresh, rhythm, plan, memory, on_progress=on_progress)
+        told = watch(channels, fresh, rhythm, plan, memory, **named)
         folder.mkdir(parents=True, exist_ok=True)
         place.write_bytes(pickle.dumps(told))
         return told

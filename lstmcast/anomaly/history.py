@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from lstmcast.anomaly.watch import Channel, empty_channel
 from lstmcast.data.panel import Panel
-from lstmcast.forecast.backtest import target_names
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -54,7 +53,7 @@ def delivery(panel: Panel) -> Delivery:
         for d in range(panel.values.shape[1]):
             seen = bounds[n] + np.flatnonzero(panel.observed[bounds[n] : bounds[n + 1], d])
             rows.append((panel.times(seen), panel.values[seen, d].astype(np.float64) + panel.shift[n, d]))
-    return Delivery(panel.ids, target_names(panel), tuple(rows))
+    return Delivery(panel.ids, panel.target_names, tuple(rows))
 
 
 def channel_name(series: str, channel: str, *, alone: bool) -> str:

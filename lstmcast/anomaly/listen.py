@@ -5,28 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstmcast.anomaly.history import Delivery, Merged, by_series, delivery, merge
-from lstmcast.anomaly.model_forecasts import forecast_by, judged_by, unseen
-from lstmcast.anomaly.network import LEVELS
+from lstmcast.anomaly.lessons import FIRST_STEPS
 from lstmcast.anomaly.rhythm import Rhythm, rhythm
-from lstmcast.anomaly.sequences import BACKS
+from lstmcast.anomaly.sequences import BACKS, LEVELS
 from lstmcast.anomaly.state import State
 from lstmcast.anomaly.tail import warm_up_rows
-from lstmcast.anomaly.teaching import FIRST_STEPS
 from lstmcast.anomaly.watch import UNTAUGHT, Channel, Memory, Plan, watch
-from lstmcast.artifact import Model
 from lstmcast.config import Settings
 from lstmcast.data.excerpt import excerpt
 from lstmcast.data.panel import Panel
 from lstmcast.errors import TooShortError, UsageError
-from lstmcast.fit import device
 from lstmcast.fit.facts import measure
 from lstmcast.forecast.memory import Memory as Carried
 from lstmcast.outcome import Notice, OnProgress
+
+if TYPE_CHECKING:
+    from lstmcast.artifact import Model
 
 _STREAM_WEEKS = 2
 _STREAM_ROWS = (150, 750)
@@ -63,13 +63,21 @@ def listen(
     memory = kept.memory if kept else UNTAUGHT
     merged = merge(kept.channels if kept else {}, came, open_from=_open_from(kept, beat))
     _tell_oddities(merged, on_progress)
-    fresh_to_model = unseen(panel, trained) if trained is not None and fitting != "always" else None
+    fresh_to_model = None
+    if trained is not None and fitting != "always":
+        from lstmcast.anomaly.model_forecasts import forecast_by, judged_by, unseen  # with torch
+
+        fresh_to_model = unseen(panel, trained)
     if fresh_to_model is not None and (fitting == "never" or fresh_to_model.all()):
         silent_plan = Plan(warm_up=np.iinfo(np.int32).max)
         channels, _ = watch(merged.known, merged.fresh, beat, silent_plan, on_progress=on_progress)
     else:
-        channels, memory = watch(merged.known, merged.fresh, beat, plan, memory, on_progress=on_progress)
+        channels, memory = watch(
+            merged.known, merged.fresh, beat, plan, memory, threads=settings.training.threads, on_progress=on_progress
+        )
     if trained is not None and fresh_to_model is not None:
+        from lstmcast.fit import device
+
         network = trained.forecaster.to(device.choose(settings.training.device))
         told = forecast_by(network, panel, fresh_to_model, memories=_remembered(trained), on_progress=on_progress)
         channels = judged_by(channels, _by_channel(told, panel, channels, merged), alone=fitting == "never")

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lstmcast.anomaly.network import LEVELS
-from lstmcast.anomaly.sequences import BACKS
+from lstmcast.anomaly.sequences import BACKS, LEVELS
 from lstmcast.anomaly.surprise import surprise
 from lstmcast.anomaly.watch import Channel
 from lstmcast.artifact import Model, seen_until

@@ -7,21 +7,31 @@ says how far ahead the row lies, what was observed near that time a day and a we
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lstmcast.anomaly.sequences import BACKS, FACTS, Questions
+from lstmcast.anomaly.sequences import BACKS, FACTS, LEVELS
 from lstmcast.net import weights
 from lstmcast.net.embed import Embed
 from lstmcast.net.heads.quantile import QuantileHead
 from lstmcast.net.stack import Stack
 
-LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-_PATCH = 8
+PATCH = 8
 _DROPOUT = 0.1
 _LARGEST_ERROR, _LARGEST_PINBALL = 50.0, 10.0  # what was anomalous in training must not teach
+
+
+class Asked(NamedTuple):
+    """``Questions`` as tensors."""
+
+    context: Tensor
+    known: Tensor
+    facts: Tensor
+    level: Tensor
+    scale: Tensor
 
 
 class RowForecaster(nn.Module):
@@ -32,7 +42,7 @@ class RowForecaster(nn.Module):
 
     def __init__(self, *, cell: str, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.embed = Embed(patch=_PATCH, targets=1, covariates=0, hidden=hidden, generator=generator)
+        self.embed = Embed(patch=PATCH, targets=1, covariates=0, hidden=hidden, generator=generator)
         self.stack = Stack(cell, inputs=hidden, hidden=hidden, generator=generator)
         self.position = weights.normal(len(BACKS), hidden, generator=generator)
         self.question = weights.linear(FACTS, hidden, generator=generator)
@@ -45,7 +55,7 @@ class RowForecaster(nn.Module):
             self.question.bias.zero_()
             self.write.bias.zero_()
 
-    def forward(self, asked: Questions) -> Tensor:
+    def forward(self, asked: Asked) -> Tensor:
         """Quantiles (B, H, Q), ascending, in the units of the questions."""
         rows = self.embed(asked.context[..., None], asked.known[..., None], asked.context[..., None][..., :0])
         _, state = self.stack(rows, self.stack.initial_state(len(rows)))
@@ -54,7 +64,7 @@ class RowForecaster(nn.Module):
         raw = self.write(F.dropout(read, _DROPOUT, self.training))
         return self.head.quantiles(raw, raw.new_zeros(raw.shape[:-1]))
 
-    def loss(self, asked: Questions, answers: Tensor, counted: Tensor) -> Tensor:
+    def loss(self, asked: Asked, answers: Tensor, counted: Tensor) -> Tensor:
         """Mean pinball loss of ``answers`` (B, H), where ``counted`` (B, H)."""
         error = ((answers - asked.level) / asked.scale).clamp(-_LARGEST_ERROR, _LARGEST_ERROR)
         error = error[..., None] - self(asked)

@@ -13,7 +13,6 @@ from lstmcast.anomaly.events import Event
 from lstmcast.anomaly.judge import Case, Verdict
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading
-from lstmcast.forecast.backtest import target_names
 from lstmcast.forecast.intervals import significant
 
 COLUMNS = (
@@ -38,7 +37,7 @@ def rows_frame(
     series = np.repeat(panel.series, np.diff(panel.offsets))
     grid = panel.times(np.arange(len(panel.values)))
     parts = []
-    for d, name in enumerate(target_names(panel)):
+    for d, name in enumerate(panel.target_names):
         cells = _blank(len(grid))
         for n, case in enumerate(cases):
             _fill(cells, np.flatnonzero(series == n), grid, case, d, verdicts[n][d], panel.shift[n, d])

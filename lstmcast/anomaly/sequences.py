@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lstmcast.anomaly.rhythm import Rhythm
 from lstmcast.data.calendar import to_wall
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Times = NDArray[np.int64]
+Rows = NDArray[np.bool_]
 
+LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 BACKS = (1, 6, 24)
 """How many rows before a value its forecasts were made: one step, an hour or two, and a good part of the season."""
 
@@ -53,15 +54,16 @@ class Questions(NamedTuple):
     phase; ``level``, ``scale`` (B, 1) what ``context`` was measured by, in the channel's unit.
     """
 
-    context: Tensor
-    known: Tensor
-    facts: Tensor
-    level: Tensor
-    scale: Tensor
+    context: Singles
+    known: Rows
+    facts: Singles
+    level: Singles
+    scale: Singles
 
 
 class Sequences:
-    """M channels with their rows' times and values, as tensors ready to be asked about.
+    """M channels with their rows' times and values, ready to be asked about. Knows no torch: neither does a night
+    without a lesson.
 
     ``times[m]`` int64 ascending, ``values[m]`` float64 of the same length. ``units[m]`` as measured on the first rows.
     """
@@ -86,36 +88,47 @@ class Sequences:
                 before = np.searchsorted(times[m], times[m] - season + rhythm.step // 2, side="right") - 1
                 earlier[k, begin:end] = np.where(before >= _NEAR, before + begin, -1)
             phase[begin:end] = _phase(times[m], unit, rhythm)
-        self._x, self._known = torch.from_numpy(x), torch.from_numpy(known)
-        self._earlier, self._phase = torch.from_numpy(earlier), torch.from_numpy(phase)
-        self._spread = torch.tensor([unit.spread for unit in units], dtype=torch.float32)
-        self._window, self._near = torch.arange(-CONTEXT, 0), torch.arange(-_NEAR, _NEAR + 1)
-        self._backs = torch.tensor(BACKS)
+        self._x, self._known, self._earlier, self._phase = x, known, earlier, phase
+        self._teaches = np.ones(total, dtype=bool)
+        self._spread = np.array([unit.spread for unit in units], dtype=np.float32)
+        self._window, self._near = np.arange(-CONTEXT, 0), np.arange(-_NEAR, _NEAR + 1)
+        self._backs = np.array(BACKS)
 
-    def ask(self, channel: Tensor, row: Tensor) -> Questions:
+    def ask(self, channel: Times, row: Times) -> Questions:
         """The questions at ``row`` (B,) of ``channel`` (B,): nothing at or after the row is looked at but times."""
-        anchor = torch.from_numpy(self.start)[channel] + row
-        window = self._x[anchor[:, None] + self._window]
+        anchor = self.start[channel] + row
+        at = anchor[:, None] + self._window
+        window, known = self._x[at], self._known[at]
         level = window[:, -1:]
-        scale = window.std(1, keepdim=True) + _LEAST_SHARE * self._spread[channel][:, None] + 1e-6
-        known = self._known[anchor[:, None] + self._window]
-        context = torch.where(known, (window - level) / scale, 0.0).clamp(-_LARGEST, _LARGEST)
+        scale = window.std(1, keepdims=True, ddof=1) + np.float32(_LEAST_SHARE) * self._spread[channel][:, None]
+        scale = scale + np.float32(1e-6)
+        context = np.clip(np.where(known, (window - level) / scale, np.float32(0)), -_LARGEST, _LARGEST)
         target = self._target(anchor)
         facts = []
         for before in self._earlier:
-            at = before[target]
-            near = torch.minimum(at[..., None] + self._near, anchor[:, None, None] - 1).clamp(min=0)
-            there = (at >= 0)[..., None]
+            then = before[target]
+            near = np.maximum(np.minimum(then[..., None] + self._near, anchor[:, None, None] - 1), 0)
             value = (self._x[near] - level[..., None]) / scale[..., None]
-            facts.append(torch.where(there, value, 0.0).clamp(-_LARGEST, _LARGEST))
-        return Questions(context, known, torch.cat([*facts, self._phase[target]], -1), level, scale)
+            value = np.where((then >= 0)[..., None], value, np.float32(0))
+            facts.append(np.clip(value, -_LARGEST, _LARGEST))
+        return Questions(context, known, np.concatenate([*facts, self._phase[target]], -1), level, scale)
 
-    def answers(self, channel: Tensor, row: Tensor) -> Tensor:
+    def answers(self, channel: Times, row: Times) -> Singles:
         """The values (B, H) that came true at the distances asked for, in the channel's unit."""
-        return self._x[self._target(torch.from_numpy(self.start)[channel] + row)]
+        return self._x[self._target(self.start[channel] + row)]
 
-    def _target(self, anchor: Tensor) -> Tensor:
-        return (anchor[:, None] + self._backs - 1).clamp(max=len(self._x) - 1)
+    def teaches(self, channel: Times, row: Times) -> Rows:
+        """bool (B, H) answers that may teach."""
+        return self._teaches[self._target(self.start[channel] + row)]
+
+    def trim(self, channel: int, ordinary: Rows) -> None:
+        """Let only the ``ordinary`` of the first rows of ``channel`` teach."""
+        begin = self.start[channel]
+        self._teaches[begin : begin + len(ordinary)] = ordinary
+
+    def _target(self, anchor: Times) -> Times:
+        target: Times = np.minimum(anchor[:, None] + self._backs - 1, len(self._x) - 1)
+        return target
 
 
 def measure_unit(times: Times, values: Floats, rhythm: Rhythm) -> Unit:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -75,7 +74,7 @@ def save_state(state: State, folder: Path) -> None:
     for number, channel in enumerate(state.channels.values()):
         arrays |= {f"channel.{number}.{name}": np.ascontiguousarray(getattr(channel, name)) for name in _COLUMNS}
     weights = state.memory.weights or {}
-    arrays |= {f"weights.{name}": np.ascontiguousarray(tensor.numpy()) for name, tensor in weights.items()}
+    arrays |= {f"weights.{name}": array for name, array in weights.items()}
     facts = {
         "format_version": FORMAT_VERSION,
         "schema": state.schema.model_dump(mode="json"),
@@ -103,11 +102,7 @@ def _state(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> State:
         columns = {name: arrays[f"channel.{number}.{name}"] for name in _COLUMNS}
         unit = None if said["unit"] is None else Unit(**said["unit"])
         channels[said["name"]] = Channel(name=said["name"], unit=unit, **columns)
-    weights = {
-        name.removeprefix("weights."): torch.from_numpy(array.copy())
-        for name, array in arrays.items()
-        if name.startswith("weights.")
-    }
+    weights = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
     return State(
         schema=Schema.model_validate(facts["schema"]),
         plan=Plan(**facts["plan"]),

@@ -1,9 +1,9 @@
-"""Teaching: the detector's forecaster fitted to the rows known so far, and asked about the next."""
+"""Teaching: the detector's forecaster fitted to the rows known so far."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lstmcast.anomaly.network import LEVELS, RowForecaster
-from lstmcast.anomaly.sequences import BACKS, Sequences
-
-FIRST_STEPS, FOLD_STEPS, REFIT_STEPS = 300, 150, 80
-BLOCK = 64
-"""Rows forecast at once, always from the same multiple: equal shapes give equal bits, whoever brings the rows."""
+from lstmcast.anomaly.network import Asked, RowForecaster
+from lstmcast.anomaly.sequences import BACKS, Questions, Sequences
 
 _BATCH, _LARGEST_BATCH = 48, 192
 _RATE, _DECAY, _AVERAGE = 3e-3, 1e-3, 0.98
-_REACH = max(BACKS) - 1
+
+
+def weights_of(network: RowForecaster) -> dict[str, NDArray[np.float32]]:
+    """The weights by name, as arrays of their own."""
+    return {name: tensor.detach().numpy().copy() for name, tensor in network.state_dict().items()}
+
+
+def network_of(
+    *, cell: str, hidden: int, seed: int, weights: Mapping[str, NDArray[np.float32]] | None = None
+) -> RowForecaster:
+    """A forecaster with these ``weights``, or drawn by ``seed``."""
+    network = RowForecaster(cell=cell, hidden=hidden, generator=torch.Generator().manual_seed(seed))
+    if weights is not None:
+        network.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
+    return network
+
+
+def asked_of(network: RowForecaster) -> Callable[[Questions], NDArray[np.float32]]:
+    """``network`` as a function from questions to quantiles (B, H, Q) in their units."""
+    network.eval()
+
+    def quantiles(asked: Questions) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            said: NDArray[np.float32] = network(Asked(*map(torch.from_numpy, asked))).numpy()
+        return said
+
+    return quantiles
 
 
 def teach(
@@ -39,7 +61,6 @@ def teach(
     False continues at half the rate with a short rise.
     """
     taught = np.flatnonzero(stop - first >= 2)
-    channels = torch.from_numpy(taught)
     low, high = torch.from_numpy(np.maximum(first, 1)[taught]), torch.from_numpy(stop[taught])
     batch = min(_LARGEST_BATCH, _BATCH * math.ceil(math.sqrt(len(taught))))
     generator = torch.Generator().manual_seed(seed)
@@ -64,9 +85,11 @@ def teach(
             drawn = torch.randint(len(taught), (batch,), generator=generator)
             span = high[drawn] - low[drawn]
             row = low[drawn] + (torch.rand(batch, generator=generator) * span).long()
+            channel, anchor = taught[drawn.numpy()], row.numpy()
             counted = row[:, None] + backs - 1 < high[drawn][:, None]
-            channel = channels[drawn]
-            loss = network.loss(sequences.ask(channel, row), sequences.answers(channel, row), counted)
+            counted &= torch.from_numpy(sequences.teaches(channel, anchor))
+            asked = Asked(*map(torch.from_numpy, sequences.ask(channel, anchor)))
+            loss = network.loss(asked, torch.from_numpy(sequences.answers(channel, anchor)), counted)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
@@ -84,41 +107,3 @@ def _rate(done: float, peak: float, rise: float) -> float:
     if done < rise:
         return peak * done / rise
     return peak * (0.5 * (1 + math.cos(math.pi * (done - rise) / (1 - rise))) + 0.02)
-
-
-def tell(network: RowForecaster, sequences: Sequences, channel: int, rows: tuple[int, int]) -> NDArray[np.float64]:
-    """Forecasts of ``rows`` (first, stop) of ``channel``: float64 (n, H, Q) at ``LEVELS`` in the channel's unit.
-
-    NaN where a forecast would have been made before the first row.
-    """
-    first, stop = rows
-    out = np.full((max(stop - first, 0), len(BACKS), len(LEVELS)), np.nan)
-    network.eval()
-    with torch.inference_mode():
-        for begin in range(first // BLOCK * BLOCK, stop, BLOCK):
-            # anchors before the first row are moved to it; what they say is not used
-            anchors = torch.arange(begin - _REACH, begin + BLOCK).clamp(1, max(1, int(sequences.lengths[channel]) - 1))
-            told = _quantiles(network, sequences, torch.full_like(anchors, channel), anchors).numpy()
-            for k, back in enumerate(BACKS):
-                row = np.arange(max(begin, first, back), min(begin + BLOCK, stop))
-                out[row - first, k] = told[row - back + 1 - (begin - _REACH), k]
-    return out
-
-
-def _quantiles(network: RowForecaster, sequences: Sequences, channel: Tensor, row: Tensor) -> Tensor:
-    asked = sequences.ask(channel, row)
-    told: Tensor = network(asked).double()
-    return told * asked.scale[..., None].double() + asked.level[..., None].double()
-
-
-def lesson_ends(times: Sequence[NDArray[np.int64]], first: int, *, growth: float = 1.3, least: int = 200) -> list[int]:
-    """Clock times at which the forecaster is taught: when a channel first has ``first`` rows, and each time that
-    number has grown by ``growth`` (by ``least`` rows at least). Later rows do not change earlier ends."""
-    ends: list[int] = []
-    wanted = first
-    while True:
-        reached = [int(time[wanted - 1]) for time in times if len(time) >= wanted]
-        if not reached:
-            return ends
-        ends.append(min(reached))
-        wanted = max(int(wanted * growth), wanted + least)

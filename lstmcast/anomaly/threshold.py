@@ -18,10 +18,10 @@ from lstmcast.errors import UsageError
 Floats = NDArray[np.float64]
 Direction = Literal["both", "up", "down"]
 
-FLOOR = 15.0  # evidence below it is no discovery, however many series speak
+FLOOR = 15.0  # evidence that speaks for itself
 LEAST_BAR = 6.0  # evidence below it is never an alarm, whatever the budget
 LOW, HIGH = 0.5, 0.8  # quantiles of the peaks
-PRIOR_TOP, PRIOR_SPREAD = 10.0, 3.5  # of any series: noise, white or not, and seasons gave 7.5 to 10 and 2 to 3
+PRIOR_TOP, PRIOR_SPREAD = 12.0, 3.5  # on the quiet side: noise, white or not, and seasons give 8 to 13 and 2 to 3
 PRIOR_PEAKS = 14
 RESTRAINT = 2.0  # spreads by which the bar rises where alarms are e times what the budget allows
 FALSE_SHARE = 0.05
@@ -100,7 +100,8 @@ def flag(
     else:
         bars = np.full(len(eligible), threshold)
     bars = np.maximum(bars, floor)
-    return Flags(raised=eligible & (scores.score >= bars), active=eligible & (scores.sum >= bars))
+    fresh = (scores.score >= scores.sum) | (scores.score >= FLOOR)  # an echo of the last alarm is no alarm of its own
+    return Flags(raised=eligible & fresh & (scores.score >= bars), active=eligible & (scores.sum >= bars))
 
 
 def false_discovery(

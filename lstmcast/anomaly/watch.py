@@ -2,7 +2,8 @@
 
 The first rows, the warm-up, are judged by two networks, each taught on the half it does not judge; they calibrate what
 follows. From then on rows are forecast as they come, and the network is taught again whenever the history has grown by
-30 %. Nothing depends on how many rows there will be, nor on how they were cut into deliveries.
+30 %. Rows that were forecast very badly do not teach. Nothing depends on how many rows there will be, nor on how they
+were cut into deliveries.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from lstmcast.anomaly.network import LEVELS, RowForecaster
+from lstmcast.anomaly.lessons import FIRST_STEPS, FOLD_STEPS, REFIT_STEPS, lesson_ends, ordinary
 from lstmcast.anomaly.rhythm import Rhythm
-from lstmcast.anomaly.sequences import BACKS, Sequences, Unit, measure_unit
+from lstmcast.anomaly.sequences import BACKS, LEVELS, Sequences, Unit, measure_unit
 from lstmcast.anomaly.surprise import surprise
-from lstmcast.anomaly.teaching import FIRST_STEPS, FOLD_STEPS, REFIT_STEPS, lesson_ends, teach, tell
+from lstmcast.anomaly.telling import Ask, Weights, lstm_quantiles, tell
 from lstmcast.outcome import OnProgress, Progress
 
 Floats = NDArray[np.float64]
@@ -54,7 +54,7 @@ class Memory:
 
     lessons: int
     ended: int
-    weights: Mapping[str, torch.Tensor] | None
+    weights: Mapping[str, NDArray[np.float32]] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +83,13 @@ def watch(
     plan: Plan,
     memory: Memory = UNTAUGHT,
     *,
+    threads: int | None = None,
     on_progress: OnProgress,
 ) -> tuple[list[Channel], Memory]:
-    """``channels`` continued by ``fresh`` rows (time, value) of each, and what is remembered for the next ones."""
+    """``channels`` continued by ``fresh`` rows (time, value) of each, and what is remembered for the next ones.
+
+    ``threads`` of the processor for lessons, 1 by default.
+    """
     done = [len(channel.time) for channel in channels]
     times = [np.concatenate([channel.time, time]) for channel, (time, _) in zip(channels, fresh, strict=True)]
     values = [np.concatenate([channel.y, y]) for channel, (_, y) in zip(channels, fresh, strict=True)]
@@ -97,63 +101,95 @@ def watch(
         chosen = [m for m, _ in usable]
         theirs = [times[m] for m in chosen]
         sequences = Sequences(theirs, [values[m] for m in chosen], [unit for _, unit in usable], rhythm)
-        lessons = _Lessons(sequences, theirs, plan)
+        lessons = _Lessons(
+            sequences, [_Lane(channels[m], times[m], values[m], unit) for m, unit in usable], plan, threads
+        )
         memory = lessons.forecast([told[m] for m in chosen], [done[m] for m in chosen], ends, memory, on_progress)
     return [
         _continued(channel, times[m], values[m], told[m], units[m], done[m]) for m, channel in enumerate(channels)
     ], memory
 
 
-class _Lessons:
-    """Lessons and forecasts over channels that have a unit."""
+class _Lane:
+    """A channel with a unit: its rows, and the one-step error of each, NaN where it has not been forecast yet."""
 
-    def __init__(self, sequences: Sequences, times: Sequence[Times], plan: Plan) -> None:
-        self.sequences, self.times, self.plan = sequences, times, plan
+    def __init__(self, known: Channel, time: Times, y: Floats, unit: Unit) -> None:
+        self.time, self.y, self.unit = time, y, unit
+        self.error = np.r_[known.error[:, 0], np.full(len(y) - len(known.y), np.nan)]
+
+    def note(self, told: Floats, rows: slice) -> None:
+        self.error[rows] = self.y[rows] - (told[rows, 0, _MEDIAN] * self.unit.scale + self.unit.level)
+
+
+class _Lessons:
+    """Lessons and forecasts over channels that have a unit. Torch is loaded by the first lesson there is."""
+
+    def __init__(self, sequences: Sequences, lanes: Sequence[_Lane], plan: Plan, threads: int | None) -> None:
+        self.sequences, self.lanes, self.plan, self.threads = sequences, lanes, plan, threads
 
     def forecast(
         self, told: list[Floats], done: list[int], ends: list[int], memory: Memory, on_progress: OnProgress
     ) -> Memory:
-        network = self._network()
-        if memory.weights is not None:
-            network.load_state_dict(memory.weights)
+        weights = memory.weights
         for lesson in range(max(0, memory.lessons - 1), len(ends)):
             known = self._rows(ends[lesson])
             on_progress(Progress("learning", lesson + 1, len(ends)))
             if lesson >= memory.lessons:
                 if lesson == 0:
                     self._fold(told, known)
-                    self._teach(network, np.zeros_like(known), known, FIRST_STEPS, 1)
-                else:
-                    self._teach(network, np.zeros_like(known), known, REFIT_STEPS, 9 + lesson, anew=False)
+                self._trim(known)
+                weights = self._taught(np.zeros_like(known), known, lesson, weights)
             later = self._rows(ends[lesson + 1]) if lesson + 1 < len(ends) else self.sequences.lengths
-            self._tell(network, told, np.maximum(known, done), later)
-        kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-        return Memory(len(ends), ends[-1], kept)
+            if weights is not None:
+                self._tell(self._asked(weights), told, np.maximum(known, done), later)
+        return Memory(len(ends), ends[-1], weights)
 
     def _fold(self, told: list[Floats], known: Times) -> None:
         half, nothing = known // 2, np.zeros_like(known)
         for (first, stop), (begin, end) in (((nothing, half), (half, known)), ((half, known), (nothing, half))):
-            network = self._network()
-            self._teach(network, first, stop, FOLD_STEPS, 0)
-            self._tell(network, told, begin, end)
+            self._tell(self._asked(self._taught(first, stop, None, None)), told, begin, end)
 
-    def _network(self) -> RowForecaster:
-        generator = torch.Generator().manual_seed(self.plan.seed)
-        return RowForecaster(cell=self.plan.cell, hidden=self.plan.hidden, generator=generator)
+    def _taught(self, first: Times, stop: Times, lesson: int | None, before: Weights | None) -> Weights:
+        """The weights after a lesson from rows ``first`` .. ``stop`` - 1; None is one of the folds."""
+        from lstmcast.anomaly.teaching import network_of, teach, weights_of  # torch takes two seconds to load
+        from lstmcast.fit import device
 
-    def _teach(
-        self, network: RowForecaster, first: Times, stop: Times, steps: int, number: int, *, anew: bool = True
-    ) -> None:
-        steps = max(1, round(steps * self.plan.steps / FIRST_STEPS))
-        teach(network, self.sequences, first, stop, steps=steps, seed=self.plan.seed * 1000 + number, anew=anew)
+        device.use_threads(self.threads)
+        plan = self.plan
+        number, steps = {None: (0, FOLD_STEPS), 0: (1, FIRST_STEPS)}.get(lesson, (9 + (lesson or 0), REFIT_STEPS))
+        network = network_of(cell=plan.cell, hidden=plan.hidden, seed=plan.seed, weights=before)
+        steps = max(1, round(steps * plan.steps / FIRST_STEPS))
+        teach(
+            network,
+            self.sequences,
+            first,
+            stop,
+            steps=steps,
+            seed=plan.seed * 1000 + number,
+            anew=before is None,
+        )
+        return weights_of(network)
 
-    def _tell(self, network: RowForecaster, told: list[Floats], first: Times, stop: Times) -> None:
+    def _asked(self, weights: Weights) -> Ask:
+        if self.plan.cell == "lstm":
+            return lstm_quantiles(weights)
+        from lstmcast.anomaly.teaching import asked_of, network_of
+
+        return asked_of(network_of(cell=self.plan.cell, hidden=self.plan.hidden, seed=self.plan.seed, weights=weights))
+
+    def _trim(self, known: Times) -> None:
+        for m, (lane, rows) in enumerate(zip(self.lanes, known, strict=True)):
+            self.sequences.trim(m, ordinary(lane.error[:rows]))
+
+    def _tell(self, ask: Ask, told: list[Floats], first: Times, stop: Times) -> None:
         for m, table in enumerate(told):
             if stop[m] > first[m]:
-                table[first[m] : stop[m]] = tell(network, self.sequences, m, (int(first[m]), int(stop[m])))
+                rows = slice(first[m], stop[m])
+                table[rows] = tell(ask, self.sequences, m, (int(first[m]), int(stop[m])))
+                self.lanes[m].note(table, rows)
 
     def _rows(self, end: int) -> Times:
-        return np.array([np.searchsorted(time, end, side="right") for time in self.times])
+        return np.array([np.searchsorted(time, end, side="right") for time in (lane.time for lane in self.lanes)])
 
 
 def _units(

@@ -61,6 +61,11 @@ class Panel:
         """int64 (N,) the last segment of each series: the one a forecast continues."""
         return np.searchsorted(self.series, np.arange(len(self.ids)), side="right") - 1
 
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """Names along the D axis; a wide file has one target per series, which is called y."""
+        return ("y",) if self.schema.wide else self.schema.targets
+
 
 def build(
     ids: Sequence[str],

@@ -174,4 +174,4 @@ def _long(panel: Panel, cutoffs: NDArray[np.int64], columns: dict[str, NDArray[n
 
 def target_names(panel: Panel) -> tuple[str, ...]:
     """Names along the D axis; a wide file has one target per series, which is called y."""
-    return ("y",) if panel.schema.wide else panel.schema.targets
+    return panel.target_names

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -22,7 +22,6 @@ from lstmcast.anomaly.selection import first_time, last_time, later_rows, since
 from lstmcast.anomaly.spans import NOTHING, read_stretches
 from lstmcast.anomaly.state import State, load_state, save_state
 from lstmcast.anomaly.threshold import Flags, parse_budget
-from lstmcast.artifact import Model, load
 from lstmcast.config import DetectionSettings, Settings
 from lstmcast.data.clock import Clock
 from lstmcast.data.moments import Moments
@@ -30,9 +29,11 @@ from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
 from lstmcast.data.writer import STDOUT, Format, check_output, write_table
 from lstmcast.errors import LstmcastError, UsageError
-from lstmcast.fit import device
 from lstmcast.masking import masked
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
+
+if TYPE_CHECKING:
+    from lstmcast.artifact import Model
 
 _DAILY = 5  # rows a week from which a budget by the month makes sense
 _TOLD = 5
@@ -97,10 +98,9 @@ def detect_anomalies(
 
 def _detect(sources: list[str], settings: Settings, wishes: Wishes, on_progress: OnProgress) -> Outcome:
     _refuse(settings.detection, wishes)
-    device.use_threads(settings.training.threads)
     for place in (wishes.output, wishes.events):
         check_output(place)
-    trained = load(wishes.model) if wishes.model is not None else None
+    trained = _model(wishes.model, settings) if wishes.model is not None else None
     kept = load_state(wishes.state) if wishes.state is not None else None
     if wishes.state is not None:
         settings = settings.model_copy(update={"detection": settings.detection.model_copy(update={"mode": "online"})})
@@ -128,6 +128,14 @@ def _detect(sources: list[str], settings: Settings, wishes: Wishes, on_progress:
     still_open = [event for event in found if event.open]
     explanation = _explained(told, reading.panel.schema.clock, wishes.explain) if wishes.explain else None
     return _ended(reading.panel, wishes, new, still_open, facts, lines, on_progress, explanation)
+
+
+def _model(folder: Path, settings: Settings) -> Model:
+    from lstmcast.artifact import load  # with torch, which takes two seconds to load
+    from lstmcast.fit import device
+
+    device.use_threads(settings.training.threads)
+    return load(folder)
 
 
 def _refuse(detection: DetectionSettings, wishes: Wishes) -> None:
