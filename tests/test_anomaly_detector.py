@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from lstmcast.anomaly.discord import discord
+from lstmcast.anomaly.lessons import lesson_ends
 from lstmcast.anomaly.region import region_score
 from lstmcast.anomaly.rhythm import Rhythm, rhythm
 from lstmcast.anomaly.sequences import Sequences, measure_unit
-from lstmcast.anomaly.teaching import lesson_ends
 from lstmcast.anomaly.watch import Channel, Plan, empty_channel, watch
 from lstmcast.data.calendar import DAY, HOUR, WEEK, Frequency
 from lstmcast.outcome import silent
@@ -65,12 +65,10 @@ def test_every_row_but_the_first_is_forecast_from_every_distance() -> None:
 
 
 def test_questions_hold_values_of_the_same_hour_a_day_and_a_week_before() -> None:
-    import torch
-
     time, y = hours(400), np.arange(400.0)
     unit = measure_unit(time[:200], y[:200], HOURLY)
     sequences = Sequences([time], [y], [unit], HOURLY)
-    asked = sequences.ask(torch.tensor([0]), torch.tensor([300]))
+    asked = sequences.ask(np.array([0]), np.array([300]))
     seen = (asked.facts[0] * asked.scale[0] + asked.level[0]) * unit.scale + unit.level
     one_step, day_ahead = seen[0], seen[2]
     assert one_step[:5].tolist() == pytest.approx([274, 275, 276, 277, 278], abs=0.01)

@@ -28,7 +28,14 @@ def test_a_stuck_sensor_is_told_after_a_few_equal_values() -> None:
     y[500:540] = y[500]
     (hit,) = flat(y, warm_up=WARM_UP)
     assert (hit.kind, hit.onset, hit.last) == ("flat", 500, 539)
-    assert hit.row == 505
+    assert hit.row == 503
+
+
+def test_a_sensor_that_sticks_again_is_told_again_until_it_is_its_habit() -> None:
+    y = noisy()
+    for place in range(400, 1000, 100):
+        y[place : place + 20] = y[place]
+    assert [hit.onset for hit in flat(y, warm_up=WARM_UP)] == [400, 500, 600, 700]
 
 
 def test_where_values_often_repeat_a_longer_run_is_needed() -> None:
@@ -43,6 +50,12 @@ def test_only_a_gap_clearly_longer_than_all_before_is_an_event() -> None:
     steps = np.ones(600, dtype=np.int64)
     steps[[100, 300, 400, 500]] = [5, 6, 12, 40]
     assert [(hit.onset, hit.row) for hit in missing(steps, warm_up=WARM_UP)] == [(400, 401), (500, 501)]
+
+
+def test_gaps_of_one_length_are_told_until_they_are_usual() -> None:
+    steps = np.ones(600, dtype=np.int64)
+    steps[300:600:40] = 10
+    assert [hit.onset for hit in missing(steps, warm_up=WARM_UP)] == [300, 340, 380, 420]
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 RuleKind = Literal["flat", "missing", "level_shift", "variance"]
 
-FLAT_ROWS = 6
+FLAT_ROWS = 4
 FLAT_EVIDENCE = 8.0  # −log10 of the chance of the run, from how often the series repeats a value
 MISSING_ROWS = 3
-BEYOND_LONGEST = 2.0  # times the longest run, or gap, so far
+BEYOND_LONGEST = 2.0  # times the longest run, or gap, that is usual
+ADOPTED = 3  # runs, or gaps, that are told before they are taken for usual
 DRIFT = 1.0  # robust spreads that a row may differ before it counts towards a shift
 LARGEST_STEP = 3.0
 SHIFT_EVIDENCE = 24.0
@@ -44,29 +45,45 @@ class Hit:
 
 
 def flat(y: Floats, *, warm_up: int) -> list[Hit]:
-    """Runs of one value that the series' habit of repeating itself does not explain. ``y`` (n,) observed rows."""
+    """Runs of one value that the series' habit of repeating itself does not explain. ``y`` (n,) observed rows.
+
+    What has been told is not a habit yet: a sensor that sticks again is told again, the first ``ADOPTED`` times.
+    """
     change = np.flatnonzero(np.diff(y) != 0) + 1
     starts, stops = np.r_[0, change], np.r_[change, len(y)]
     lengths = stops - starts
-    longest = np.r_[0, np.maximum.accumulate(lengths)[:-1]]
-    repeats = np.r_[0, np.cumsum(lengths - 1)[:-1]]
-    hits = []
-    for k in np.flatnonzero((lengths >= FLAT_ROWS) & (lengths > BEYOND_LONGEST * longest) & (stops > warm_up)):
-        share = (repeats[k] + 1) / (starts[k] + 2)
-        needed = FLAT_EVIDENCE / max(-np.log10(share), 1e-9) + 1
-        needed = int(np.ceil(max(FLAT_ROWS, needed, BEYOND_LONGEST * longest[k] + 1)))
-        row = max(int(starts[k]) + needed - 1, warm_up)
-        if row < stops[k]:
-            hits.append(Hit("flat", int(starts[k]), row, int(stops[k]) - 1))
+    longest = repeats = 0
+    hits: list[Hit] = []
+    for k in np.flatnonzero(lengths > 1):
+        start, stop, length = int(starts[k]), int(stops[k]), int(lengths[k])
+        if length >= FLAT_ROWS and length > BEYOND_LONGEST * longest and stop > warm_up:
+            share = (repeats + 1) / (start + 2)
+            needed = FLAT_EVIDENCE / max(-np.log10(share), 1e-9) + 1
+            needed = int(np.ceil(max(FLAT_ROWS, needed, BEYOND_LONGEST * longest + 1)))
+            row = max(start + needed - 1, warm_up)
+            if row < stop:
+                hits.append(Hit("flat", start, row, stop - 1))
+                if len(hits) <= ADOPTED:
+                    continue
+        longest, repeats = max(longest, length), repeats + length - 1
     return hits
 
 
 def missing(steps: NDArray[np.int64], *, warm_up: int) -> list[Hit]:
-    """Gaps longer than any before. ``steps`` (n − 1,) grid steps from each observed row to the next."""
+    """Gaps longer than is usual. ``steps`` (n − 1,) grid steps from each observed row to the next.
+
+    The first ``ADOPTED`` told are not usual yet.
+    """
     gap = steps - 1
-    longest = np.r_[0, np.maximum.accumulate(gap)[:-1]]
-    found = np.flatnonzero((gap >= MISSING_ROWS) & (gap > BEYOND_LONGEST * longest) & (np.arange(len(gap)) >= warm_up))
-    return [Hit("missing", int(row), int(row) + 1, int(row) + 1) for row in found]
+    longest = 0
+    hits: list[Hit] = []
+    for row in np.flatnonzero(gap > 0).tolist():
+        if gap[row] >= MISSING_ROWS and gap[row] > BEYOND_LONGEST * longest and row >= warm_up:
+            hits.append(Hit("missing", row, row + 1, row + 1))
+            if len(hits) <= ADOPTED:
+                continue
+        longest = max(longest, int(gap[row]))
+    return hits
 
 
 def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
