@@ -5,7 +5,7 @@
 The file is long (`unique_id,ds,y`); its last weeks arrive night by night. One delivery is late, one restates rows, one
 comes twice, one is corrupt, one night the clocks change, one run is killed. Prints a JSON line a night and a last one
 with the verdict: each night's exit code is as documented, the store holds exactly one forecast per night and series,
-and a training was begun by the policy. Exit code 1 if not.
+a training was begun by the policy, and the accuracy over time can be drawn. Exit code 1 if not.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def main() -> int:
     options.add_argument("data", help="the long file of hourly load")
     options.add_argument("--days", type=int, default=150, help="days of history before the first night")
     options.add_argument("--steps", type=int, default=60, help="optimiser steps of a training")
+    options.add_argument("--folder", type=Path, help="keep job, outputs and store here, with a chart of the accuracy")
     options.add_argument("--until", default="2017-04-01", help="the day after the last night")
     chosen = options.parse_args()
     rows = pd.read_csv(chosen.data)
@@ -59,6 +60,9 @@ def main() -> int:
     rows = rows[(rows["time"] >= first - pd.Timedelta(days=chosen.days)) & (rows["time"] < end)]
     series = rows.groupby("unique_id")["time"].max()
     rows = rows[rows["unique_id"].isin(series.index[series >= end - pd.Timedelta(hours=1)])]
+    if chosen.folder is not None:
+        chosen.folder.mkdir(parents=True)
+        return month(chosen.folder, rows, first, steps=chosen.steps)
     with tempfile.TemporaryDirectory() as folder:
         return month(Path(folder), rows, first, steps=chosen.steps)
 
@@ -149,6 +153,11 @@ def verdict(folder: Path, series: int, trained: int, faults: list[str]) -> int:
         faults.append("no training was begun by the policy")
     if codes.count(-1) != 1:
         faults.append(f"{codes.count(-1)} runs died, not the one that was killed")
+    chart = folder / "accuracy.png"
+    draw = ["-m", "lstmcast", "history", str(folder / "load.yaml"), "-o", str(chart)]
+    subprocess.run([sys.executable, *draw], check=True)
+    if not chart.stat().st_size:
+        faults.append("there is no chart of the accuracy")
     litter = [path.name for path in folder.rglob("*.tmp")]
     if litter:
         faults.append(f"litter: {litter}")
