@@ -1,7 +1,13 @@
-"""Children that die: at the n-th change they make to the file system, or at a moment somebody else chooses."""
+"""Children that die, or whose disk fails: at the n-th change they make to it, or at a moment somebody else chooses.
+
+A change is counted before each call by which a process creates, renames, removes, syncs or copies a file, before each
+write of bytes to one, and in the middle of each such write. Only what libraries do in C, SQLite above all, is not seen.
+"""
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
 import signal
 import sys
@@ -11,7 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-CHANGES = ("fsync", "replace", "rename", "open", "mkdir", "unlink", "rmdir", "chmod")
+TAKING_ROOM = ("open", "write", "fsync", "mkdir", "sendfile")
+CHANGES = (*TAKING_ROOM, "replace", "rename", "unlink", "rmdir", "chmod")
+
+Act = Callable[[int], object]
 
 
 def child(action: Callable[[], object]) -> int:
@@ -36,7 +45,7 @@ def ended(pid: int) -> int:
 
 
 def dying_at(change: int, action: Callable[[], object]) -> int:
-    """Run ``action`` and kill it just before its ``change``-th change to the file system; how it ended."""
+    """Run ``action`` and kill it at its ``change``-th change to the disk; how it ended."""
 
     def armed() -> None:
         _on_change(lambda count: os.kill(os.getpid(), signal.SIGKILL) if count == change else None)
@@ -45,15 +54,15 @@ def dying_at(change: int, action: Callable[[], object]) -> int:
     return ended(child(armed))
 
 
-def failing_at(change: int, number: int, action: Callable[[], object]) -> int:
-    """Run ``action``, whose ``change``-th change and all later ones that take room fail with the errno ``number``."""
+def failing_at(change: int, number: int, action: Callable[[], object], *, names: tuple[str, ...] = TAKING_ROOM) -> int:
+    """Run ``action``, whose ``change``-th change by the calls ``names`` and all later ones fail with an errno."""
 
     def refuse(count: int) -> None:
         if count >= change:
             raise OSError(number, os.strerror(number))
 
     def armed() -> None:
-        _on_change(refuse, names=("fsync", "mkdir", "open"))
+        _on_change(refuse, names=names)
         action()
 
     return ended(child(armed))
@@ -67,8 +76,8 @@ def killed_after(seconds: float, action: Callable[[], object]) -> int:
     return ended(pid)
 
 
-def changes_of(action: Callable[[], object], note: Path) -> int:
-    """How many changes to the file system ``action`` makes; ``note`` is a file to tell it in."""
+def changes_of(action: Callable[[], object], note: Path, *, names: tuple[str, ...] = CHANGES) -> int:
+    """How many changes to the disk ``action`` makes by the calls ``names``; ``note`` is a file to tell it in."""
     seen = 0
 
     def counting() -> None:
@@ -76,9 +85,10 @@ def changes_of(action: Callable[[], object], note: Path) -> int:
             nonlocal seen
             seen = number
 
-        _on_change(count)
+        _on_change(count, names=names)
         action()
-        note.write_text(str(seen))
+        told = seen
+        note.write_text(str(told))
 
     code = ended(child(counting))
     if code:
@@ -86,20 +96,65 @@ def changes_of(action: Callable[[], object], note: Path) -> int:
     return int(note.read_text())
 
 
-def _on_change(act: Callable[[int], object], names: tuple[str, ...] = CHANGES) -> None:
-    """Call ``act`` with 1, 2, … before every change to the file system this process makes through ``os``."""
+def _on_change(act: Act, names: tuple[str, ...] = CHANGES) -> None:
+    """Call ``act`` with 1, 2, … at every change this process makes by the calls ``names``."""
     count = 0
+
+    def changed() -> None:
+        nonlocal count
+        count += 1
+        act(count)
 
     def hooked(real: Callable[..., Any], name: str) -> Callable[..., Any]:
         def hook(*arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            creates = name != "open" or (len(arguments) > 1 and arguments[1] & os.O_CREAT)
-            if creates:
-                count += 1
-                act(count)
+            if name != "open" or (len(arguments) > 1 and arguments[1] & os.O_CREAT):
+                changed()
             return real(*arguments, **options)
 
         return hook
 
     for name in names:
-        setattr(os, name, hooked(getattr(os, name), name))
+        if name != "write":
+            setattr(os, name, hooked(getattr(os, name), name))
+    opening = _opening(
+        before_open=changed if "open" in names else lambda: None,
+        before_write=changed if "write" in names else lambda: None,
+    )
+    builtins.open = io.open = opening
+
+
+def _opening(*, before_open: Callable[[], None], before_write: Callable[[], None]) -> Any:
+    """``open``, whose files call ``before_write`` before each write of theirs and half way through it."""
+    real = io.open
+
+    class Watched(io.FileIO):
+        def write(self, data: Any) -> int:
+            whole = memoryview(data).cast("B")
+            before_write()
+            if len(whole) < 2:
+                return super().write(whole)
+            done = super().write(whole[: len(whole) // 2])
+            before_write()
+            return done + super().write(whole[done:])
+
+    def opened(
+        file: Any,
+        mode: str = "r",
+        buffering: int = -1,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+        closefd: bool = True,
+        opener: Any = None,
+    ) -> Any:
+        if not set(mode) & set("wax+"):
+            return real(file, mode, buffering, encoding, errors, newline, closefd, opener)
+        if not isinstance(file, int):
+            before_open()
+        raw = Watched(file, mode.replace("b", "").replace("t", ""), closefd=closefd, opener=opener)
+        if buffering == 0:
+            return raw
+        buffer = (io.BufferedRandom if "+" in mode else io.BufferedWriter)(raw)
+        return buffer if "b" in mode else io.TextIOWrapper(buffer, encoding or "utf-8", errors, newline)
+
+    return opened

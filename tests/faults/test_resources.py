@@ -21,7 +21,8 @@ from lstmcast.errors import DivergedError, ResourceError
 from lstmcast.outcome import Outcome, Report
 from lstmcast.recipes import run as recipe
 from lstmcast.recipes.run import run
-from tests.faults.dying import changes_of, child, ended, failing_at
+from tests.faults.dying import TAKING_ROOM, changes_of, child, ended, failing_at
+from tests.faults.scenes import TIMED
 from tests.test_run import DAY, FIRST, deliver, outputs, write_job
 
 pytestmark = [pytest.mark.fault, pytest.mark.skipif(not hasattr(os, "fork"), reason="processes of POSIX")]
@@ -69,28 +70,46 @@ def model_of(folder: Path) -> bytes:
     return (folder / "models" / "sales" / "manifest.json").read_bytes()
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
-@pytest.mark.parametrize("every", [25, pytest.param(1, marks=pytest.mark.exhaustive)])
-def test_a_disk_that_fills_up_or_becomes_read_only_at_any_write_ends_with_7(
-    folder: Path, tmp_path: Path, number: int, every: int
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("every", [60, pytest.param(1, marks=pytest.mark.exhaustive)])
+def test_a_disk_that_is_full_or_may_not_be_written_from_any_write_on_ends_with_7(
+    folder: Path, tmp_path: Path, number: int, every: int, record_property: Callable[[str, object], None]
 ) -> None:
     before, pristine = outputs(folder), shutil.copytree(folder, tmp_path / "pristine")
-
-    def undisturbed() -> None:
-        run(folder / "sales.yaml")
-
-    total = changes_of(undisturbed, tmp_path / "count")
-    codes = set()
+    total = changes_of(lambda: run(folder / "sales.yaml"), tmp_path / "count", names=TAKING_ROOM)
+    codes = []
     for change in range(1, total + 1, every):
         shutil.rmtree(folder)
         shutil.copytree(pristine, folder)
-        code = failing_at(change, number, night(folder))
-        codes.add(code)
-        assert code in {0, 7}, f"change {change} of {total} ended with {code}"
-        if code:
+        codes.append(failing_at(change, number, night(folder)))
+        assert codes[-1] in {0, 7}, f"change {change} of {total} ended with {codes[-1]}"
+        if codes[-1]:
             assert litter(folder) == []
             require_one_set(folder, before)
-    assert 7 in codes
+    assert codes.count(7) > len(codes) // 2
+    record_property("writes", len(codes))
+
+
+@pytest.mark.parametrize("every", [40, pytest.param(1, marks=pytest.mark.exhaustive)])
+def test_renames_that_are_not_permitted_end_with_7_and_the_next_run_does_them(
+    folder: Path, tmp_path: Path, every: int, record_property: Callable[[str, object], None]
+) -> None:
+    before, pristine = outputs(folder), shutil.copytree(folder, tmp_path / "pristine")
+    names = ("replace", "rename")
+    total = changes_of(lambda: run(folder / "sales.yaml"), tmp_path / "count", names=names)
+    new = outputs(folder)
+    for change in range(1, total + 1, every):
+        shutil.rmtree(folder)
+        shutil.copytree(pristine, folder)
+        code = failing_at(change, errno.EACCES, night(folder), names=names)
+        assert code == 7, f"rename {change} of {total} ended with {code}"
+        for name, data in outputs(folder).items():
+            assert name.endswith(TIMED) or data in (before.get(name), new[name]), name
+        load(folder / "models" / "sales")
+        assert ended(child(night(folder))) == 0
+        assert outputs(folder)["forecasts.csv"] == new["forecasts.csv"]
+        assert litter(folder) == []
+    record_property("renames", total)
 
 
 @pytest.mark.parametrize("limit", [1_000, 20_000, 60_000])
