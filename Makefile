@@ -15,8 +15,8 @@ help:
 	@echo 'make demo    train, forecast, flag anomalies and draw a chart on the sample data, into demo/'
 	@echo 'make test    lint, types and the quick tests'
 	@echo 'make lint    ruff and mypy only'
-	@echo 'make faults  kill and starve every verb at every change to the disk (an hour)'
-	@echo 'make fuzz    throw many made-up files at the reader (EXAMPLES=20000)'
+	@echo 'make faults  kill and starve every verb at every change to the disk (some twenty minutes)'
+	@echo 'make fuzz    throw many made-up files at the reader and at `run` (EXAMPLES=20000)'
 	@echo 'make bench   list the benchmarks; make bench DATA=folder runs them'
 	@echo 'make bench-gpu  what each cell costs to train on a CUDA device'
 	@echo 'make clean   remove .venv, demo/ and every cache'
@@ -36,7 +36,7 @@ test: lint
 	$(BIN)/python -m pytest -n 2 -m "not slow and not exhaustive and not gpu"
 
 faults: .venv/.editable
-	$(BIN)/python -m pytest -n 2 -m "fault or exhaustive"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "fault or exhaustive"
 
 lint: .venv/.editable
 	$(BIN)/ruff check .
@@ -45,7 +45,7 @@ lint: .venv/.editable
 
 EXAMPLES ?= 20000
 fuzz: .venv/.editable
-	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/test_reader_fuzz.py
+	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/test_reader_fuzz.py tests/faults/test_hostile_jobs.py
 
 bench: $(if $(DATA),$(INSTALLED))
 	@set -- benchmarks/*.py; \

@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from lstmcast.errors import UsageError
+from lstmcast.yaml_text import load_yaml
 
 SETTINGS_FILE = "lstmcast.yaml"
 PREFIX = "LSTMCAST_"
@@ -320,7 +321,7 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]], *, choices: Choices) ->
 def read_settings_file(path: Path) -> Mapping[str, Any]:
     """The nested settings of a YAML file. Raises ``UsageError`` if it is missing, not YAML, or not a mapping."""
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"settings file {path} cannot be read: {error.strerror}", remedy="check --config") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -347,7 +348,7 @@ def assignment(text: str) -> tuple[str, str, Any]:
     if not (equals and dot and key):
         raise UsageError(f"--set {text!r} is not SECTION.KEY=VALUE", remedy="write for example --set training.ema=0.99")
     try:
-        return section, key, yaml.safe_load(raw)
+        return section, key, load_yaml(raw)
     except yaml.YAMLError as error:
         raise UsageError(
             f"--set {text!r}: the value is not valid YAML", remedy="put it in quotes: --set 'reader.decimal=\",\"'"

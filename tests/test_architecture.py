@@ -28,7 +28,7 @@ PLAN = "the plan is drawn in docs/architecture.md"
 
 # The floors, lowest first; rooms on one floor do not know each other. A room that is a folder may import within itself
 # in any direction that leaves no circle; recipes, verbs and members of a family may not.
-BASE = ("errors", "config outcome family atomic process masking", "origins")
+BASE = ("errors yaml_text", "config outcome family atomic process masking", "origins")
 DATA = (
     "findings counting",
     "database parquet units room columnar",

@@ -491,25 +491,6 @@ def test_nights_when_clocks_change_and_leap_days_keep_one_forecast_an_hour(
     assert len(rows_of(tmp_path, "scores")) == 24
 
 
-@pytest.mark.parametrize("nights", [30, pytest.param(200, marks=pytest.mark.exhaustive)])
-def test_the_memory_of_the_process_does_not_grow_with_the_nights(folder: Path, nights: int) -> None:
-    def night() -> None:
-        (folder / "out" / "status.csv").unlink()
-        assert run(folder / "sales.yaml").facts["noop"] is False
-
-    for _ in range(5):
-        night()
-    before = _resident()
-    for _ in range(nights):
-        night()
-    assert _resident() - before < 12 * 2**20
-
-
-def _resident() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096
-
-
 def test_a_stateful_model_reads_on_from_night_to_night(tmp_path: Path) -> None:
     """Two nights one after the other end as one night that brings both deliveries."""
     folder, other = tmp_path / "nights", tmp_path / "night"
@@ -533,3 +514,19 @@ def test_a_stateful_model_reads_on_from_night_to_night(tmp_path: Path) -> None:
         np.testing.assert_allclose(advanced[0][name], advanced[1][name], rtol=1e-4, atol=1e-5)
     one, two = (pd.read_csv(place / "out" / "forecasts.csv")["y_hat"] for place in (folder, other))
     pd.testing.assert_series_equal(one, two, rtol=1e-4)  # intervals adapt to what each night has scored
+
+
+def test_a_clock_that_jumps_changes_neither_forecasts_nor_policy(folder: Path) -> None:
+    job = write_job(folder, retrain={"max_age": "7d", "max_skill_drop": "900%"}, stale_after="2d")
+    true = dt.datetime(2024, 3, 17, 1, tzinfo=dt.UTC)
+    deliver(folder, FIRST + DAY)
+    back = run(job, now=true - dt.timedelta(days=4000))
+    assert (back.code, back.facts["retrain"]["due"], back.facts["status"]) == (0, False, {"ok": 2})
+    forecasts = outputs(folder)["forecasts.csv"]
+    (folder / "out" / "status.csv").unlink()
+    assert run(job, now=true).code == 0
+    assert outputs(folder)["forecasts.csv"] == forecasts
+    (folder / "out" / "status.csv").unlink()
+    far = run(job, now=true + dt.timedelta(days=4000))
+    assert (far.code, far.facts["retrain"]["due"]) == (11, True)  # old data, and an old model
+    assert len({(row[1], row[3], row[4]) for row in rows_of(folder, "forecasts")}) == len(rows_of(folder, "forecasts"))

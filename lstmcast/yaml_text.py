@@ -1,0 +1,46 @@
+"""YAML as people write it into settings: plain values only, and no text that unfolds into more than a person writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+_MOST = 100_000  # nodes once every alias is followed
+
+
+def load_yaml(text: str) -> Any:
+    """The plain value of a YAML text. Raises ``yaml.YAMLError`` for anything that is none, however odd."""
+    try:
+        if _size(text) > _MOST:
+            raise yaml.YAMLError("it unfolds into more than 100,000 values")
+        return yaml.safe_load(text)
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error
+    except ValueError as error:  # a date that is none, a number without end
+        raise yaml.YAMLError(str(error)) from error
+
+
+def _size(text: str) -> int:
+    """Number of nodes with every alias followed; of one that contains itself more than any text may have."""
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = [(None, 0)]
+    for event in yaml.parse(text):
+        if isinstance(event, yaml.AliasEvent):
+            grown = sizes.get(event.anchor, _MOST + 1 if any(event.anchor == name for name, _ in open_nodes) else 1)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, 1))
+            continue
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, grown = open_nodes.pop()
+            if anchor is not None:
+                sizes[anchor] = grown
+        elif isinstance(event, yaml.ScalarEvent):
+            grown = 1
+            if event.anchor is not None:
+                sizes[event.anchor] = 1
+        else:
+            continue
+        name, before = open_nodes[-1]
+        open_nodes[-1] = (name, before + grown)
+    return open_nodes[0][1]
