@@ -27,7 +27,8 @@ def _size(text: str) -> int:
     open_nodes: list[tuple[str | None, int]] = [(None, 0)]
     for event in yaml.parse(text):
         if isinstance(event, yaml.AliasEvent):
-            grown = sizes.get(event.anchor, _MOST + 1 if any(event.anchor == name for name, _ in open_nodes) else 1)
+            itself = any(event.anchor == name for name, _ in open_nodes)
+            grown = _MOST + 1 if itself else sizes.get(event.anchor or "", 1)
         elif isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append((event.anchor, 1))
             continue
