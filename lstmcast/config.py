@@ -242,6 +242,7 @@ class TrainingSettings(Frozen):
         description="train the first network once without its recurrent encoder too, to tell what the encoder is worth "
         "(default: unless the budget is fast or has no time left)",
     )
+    calibrate: bool = Field(True, description="correct the widths of intervals by held-out windows")
     seed: int = Field(1, ge=0, le=2**31 - 1, description="seed of every random choice")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
     threads: int | None = Field(None, ge=1, description="CPU threads (default 1)")

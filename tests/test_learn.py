@@ -154,6 +154,16 @@ def test_a_network_that_learned_a_random_walk_gives_way_to_the_last_value(make_p
     assert told_by(panel, 1, shrink=False)[0] == 1
 
 
+def test_intervals_are_left_as_the_network_gives_them_where_that_is_asked_for(make_panel: MakePanel) -> None:
+    panel = yearly(make_panel)
+    found = [
+        learn(panel, settings(max_steps=3, members=1, calibrate=wish), on_progress=silent).factors
+        for wish in (True, False)
+    ]
+    assert (found[0] != 1).any()
+    assert (found[1] == 1).all()
+
+
 def test_learning_tries_judges_and_then_trains_on_all_rows(make_panel: MakePanel) -> None:
     panel = yearly(make_panel)
     learned = learn(panel, settings(max_steps=3, members=2), on_progress=silent)

@@ -136,10 +136,15 @@ def learn(
         actual=actual,
         origin=origin,
         encoder=encoder,
-        factors=width_factors(held, actual, plan.architecture.quantiles, origin=origin),
+        factors=_width_factors(settings, plan, held, actual, origin),
         history=tuple((name, k, *row) for name, fits in stages for k, one in enumerate(fits) for row in one.history),
         steps=sum(fitted.steps for _, fits in stages for fitted in fits),
     )
+
+
+def _width_factors(settings: Settings, plan: Plan, held: Floats, actual: Floats, origin: NDArray[np.int64]) -> Floats:
+    factors = width_factors(held, actual, plan.architecture.quantiles, origin=origin)
+    return factors if settings.training.calibrate else np.ones_like(factors)
 
 
 _WORTH_A_PROCESS_SECONDS = 12.0

@@ -115,7 +115,9 @@ def _verdict(learned: Learned, panel: Panel) -> tuple[Verdict, Verdict | None]:
     plan = learned.plan
     trained, how = plan.architecture.quantiles, plan.settings.network.coherent
     cutoffs = plan.split.validation
-    vouched = cross_corrected(learned.held, learned.actual, trained, origin=learned.origin)
+    vouched = learned.held
+    if plan.settings.training.calibrate:
+        vouched = cross_corrected(vouched, learned.actual, trained, origin=learned.origin)
 
     def judged(quantiles: NDArray[np.float64], coherent: Coherent | None) -> Verdict:
         frame = backtest_frame(
