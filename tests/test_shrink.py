@@ -66,7 +66,7 @@ def test_many_series_at_one_time_say_less_than_many_times() -> None:
     sure = [Expected((0.0,), 1.0)]
     at_once = drawn(2 * right, actual, np.zeros_like(right), series=60, expected=sure)  # half of it is too much
     in_turn = drawn(2 * right, actual, np.zeros_like(right), series=1, expected=sure)
-    assert 0.1 < at_once < in_turn - 0.1
+    assert 0.1 < at_once < in_turn - 0.05
 
 
 def test_nothing_held_out_and_nothing_known_draw_nowhere() -> None:
@@ -98,9 +98,9 @@ def test_errors_in_common_count_as_one() -> None:
     random = np.random.default_rng(1)
     common = np.repeat(random.normal(size=20), 50)
     origin = np.repeat(np.arange(20), 50)
-    assert variance_of_sum(common, origin) == pytest.approx(50 * 50 * 20, rel=0.7)
+    assert variance_of_sum(common, origin) == pytest.approx(2 * 50 * 50 * 20, rel=0.7)  # neighbouring origins are one
     alone = variance_of_sum(random.normal(size=1000), np.arange(1000))
-    assert alone == pytest.approx(1000, rel=0.2)
+    assert alone == pytest.approx(2 * 1000, rel=0.2)
     at_once = variance_of_sum(random.normal(size=1000), np.zeros(1000, dtype=np.int64))
-    assert at_once > 50 * alone
+    assert at_once > 25 * alone
     assert variance_of_sum(np.ones(1), np.zeros(1, dtype=np.int64)) == float("inf")

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 _BUCKETS = 4  # parts of the horizon with a factor of their own
 _LEAST, _MOST = 0.5, 5.0  # no factor is smaller or larger
-_WIDER, _NARROWER = 0.3, 0.2  # deviation of the logarithm of factors that may be expected beforehand
+_WIDER, _NARROWER = 0.3, 0.1  # deviation of the logarithm of factors that may be expected beforehand
 
 
 def width_factors(

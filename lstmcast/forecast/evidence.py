@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _COMMON = 0.25  # part of the errors at one origin that all series are assumed to share
+_NEIGHBOURS = 2.0  # calm and stormy times last longer than one horizon: neighbouring origins count as one
 
 
 def origins_of(series: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -33,6 +34,6 @@ def variance_of_sum(parts: Floats, origin: NDArray[np.int64]) -> float:
     if count < 2:
         return float("inf")
     sums, sizes, squares = (np.bincount(origin, weights=w) for w in (parts, np.abs(parts), parts**2))
-    seen = float((sums**2).sum()) * origins / (origins - 1) if origins > 1 else 0.0
+    seen = _NEIGHBOURS * float((sums**2).sum()) * origins / (origins - 1) if origins > 1 else 0.0
     assumed = float(((1 - _COMMON) * squares + _COMMON * sizes**2).sum()) * (count + 1) / (count - 1)
     return max(seen, assumed)
