@@ -306,7 +306,7 @@ def test_members_trained_side_by_side_are_those_trained_one_after_the_other(make
     [
         ("budget.fit", "stopped at step 1 of 20"),
         ("budget._share", "stopped at step 1 of 20"),
-        ("learn._trust", "stopped at step 1 of 20"),
+        ("learn.draw", "stopped at step 1 of 20"),
         ("learn.width_factors", "after the last step"),
     ],
 )
