@@ -56,6 +56,7 @@ def trainers(names: list[str], roads: list[str], size: str, device: str) -> dict
     """(cell, road) -> a function that takes one training step."""
     import torch
 
+    from lstmcast.net import draws
     from lstmcast.net.cells import CELLS, NativeCell
     from lstmcast.net.scan import Noise, scan
 
@@ -86,7 +87,7 @@ def trainers(names: list[str], roads: list[str], size: str, device: str) -> dict
                 cell.zero_grad()
                 state, noise = cell.initial_state(batch), Noise()
                 if rate := regular.get("zoneout"):
-                    keep = tuple(torch.empty(batch, steps, p.shape[1], device=device).bernoulli_(rate) for p in state)
+                    keep = tuple(draws.ones((batch, steps, p.shape[1]), rate, like=p) for p in state)
                     noise = Noise(keep=keep)
                 if rate := regular.get("variational"):
                     noise = Noise(mask=torch.empty_like(state[0]).bernoulli_(1 - rate).div_(1 - rate))

@@ -52,7 +52,7 @@ DATA = (
     "windows writer relatives",
 )
 NET = (
-    "architecture masked weights",
+    "architecture masked weights draws",
     "smoothing standing",
     "cells rules transforms bases heads",
     "outward normalise relative",

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from lstmcast.net.rules import Frame, Outward, Rule, seen
-from lstmcast.net.rules.stepwise import product
 
 Keep = Tensor | float | None
 
@@ -58,7 +57,6 @@ class Kept(NamedTuple):
     read: Tensor | None
     product: Tensor | None
     gates: Tensor
-    added: Tensor | None
     memory: tuple[Tensor, ...]
     fresh: tuple[Tensor, ...]
     middle: Tensor | None
@@ -72,7 +70,7 @@ class Journey:
     def __init__(self, course: Course, given: Given, parameters: tuple[Tensor, ...], state: tuple[Tensor, ...]) -> None:
         self.course, self.rule = course, course.rule
         self.given = given._replace(
-            x=given.x.contiguous() if course.crossed else given.x,
+            x=given.x.contiguous() if course.crossed or given.arriving is not None else given.x,
             modulator=None if given.modulator is None else given.modulator.contiguous(),
         )
         self.parameters = tuple(parameter.contiguous() for parameter in parameters)
@@ -124,7 +122,6 @@ class Journey:
             read=self.empty(T, B, self.outputs) if self.modulated and self.masked else None,
             product=self.empty(T, B, self.outputs) if self.modulated else None,
             gates=self.empty(n, B, self.sums),
-            added=None if self.given.arriving is None else self.empty(n, B, self.sums),
             memory=tuple(self.empty(n + 1, B, self.width) for _ in range(self.memories)),
             fresh=tuple(
                 self.empty(n, B, part.shape[1])
@@ -141,10 +138,13 @@ class Steps:
     """The buffers of a journey as its rule takes them, cut into the steps that are taken together."""
 
     def __init__(self, j: Journey, kept: Kept) -> None:
-        self.j, self.rule, self.tensors = j, j.rule, kept
+        self.j, self.rule = j, j.rule
         view = j.rule.seen
         self.kept, self.given = seen(kept, view), seen(j.given, view)
         self.keep, self.parameters = seen(j.keep, view), seen(j.parameters, view)
+        arriving = j.given.arriving
+        self.arriving = None if arriving is None else view(arriving.t().contiguous())
+        self.added = None if arriving is None else view(j.empty(j.lanes, j.sums))
         self.mask = None if j.course.mask is None else view(j.course.mask.contiguous())
         fresh = iter(self.kept.fresh)
         self.fresh = [None if share is None else next(fresh) for share in self.keep]
@@ -172,14 +172,12 @@ class Steps:
                 memory[0] = memory[self.j.segment]
         for start, memory in zip(self.kept.starts, self.kept.memory, strict=False):
             start[number] = memory[0]
-        self._arriving(a, e)
         self.rule.outward(self.frame(a, e, offset=a), self._between(a, e))
 
     def again(self, a: int, e: int) -> None:
         """Fill the segment's buffers for steps a to e once more. All h are known, and so is what was read of them."""
         for memory, start in zip(self.kept.memory, self.kept.starts, strict=True):
             memory[0] = start[a // self.j.segment]
-        self._arriving(a, e)
         frame, between = self.frame(a, e, offset=a), self._between(a, e)
         if self.kept.middle is None and self.keep[0] is None:
             frame = frame._replace(output=self.scratch[: e - a])
@@ -191,12 +189,6 @@ class Steps:
         """Where outputs go that are known already."""
         return self.rule.seen(self.j.empty(self.j.segment, self.j.lanes, self.j.width))
 
-    def _arriving(self, a: int, e: int) -> None:
-        """The inputs' share of the sums, where the rule wants it apart."""
-        j, added = self.j, self.tensors.added
-        if added is not None and j.given.arriving is not None:
-            product(j.given.x[a:e].flatten(0, 1), j.given.arriving.t(), added[: e - a].flatten(0, 1))
-
     def frame(self, a: int, e: int, *, offset: int) -> Frame:
         """Steps a to e, which stand from ``a − offset`` in the segment's buffers."""
         kept, here, later = self.kept, slice(a - offset, e - offset), slice(a - offset + 1, e - offset + 1)
@@ -204,7 +196,9 @@ class Steps:
         output = kept.h[a + 1 : e + 1] if new_h is None else new_h[here]
         return Frame(
             gates=kept.gates[here],
-            added=None if kept.added is None else kept.added[here],
+            x=None if self.arriving is None else self.given.x[a:e],
+            arriving=self.arriving,
+            added=self.added,
             h=kept.h[a:e],
             memory=tuple([memory[here] for memory in kept.memory]),
             output=output if kept.middle is None else kept.middle[here],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -124,7 +125,8 @@ def _looped(
     cell: Cell, x: Tensor, state: State, noise: Noise, *, road: Road, segment: int | None, traced: bool
 ) -> tuple[Tensor, ...]:
     """The shared loop, in the precision of the state whatever autocast asks of products."""
-    with torch.autocast(x.device.type, enabled=False):
+    place = x.device.type
+    with torch.autocast(place, enabled=False) if torch.is_autocast_enabled(place) else nullcontext():
         packed = cell.packed(x.to(state[0].dtype).transpose(0, 1))
         given = Given(packed.x, packed.weight, packed.arriving, packed.modulator, packed.modulating, packed.projection)
         course = Course(

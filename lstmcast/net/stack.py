@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lstmcast.errors import UsageError
+from lstmcast.net import draws
 from lstmcast.net.cells import CELLS, Cell, State
 from lstmcast.net.scan import QUIET, Noise, mix, scan, trace
 
@@ -190,8 +191,8 @@ class Stack(nn.Module):
             return ()
         if not self.training:
             return (share,) * len(shapes)
-        memory = {shape: like.new_empty(shape).bernoulli_(share) for shape in shapes[1:]}  # one for all of a unit
-        return like.new_empty(shapes[0]).bernoulli_(share), *(memory[shape] for shape in shapes[1:])
+        memory = {shape: draws.ones(shape, share, like=like) for shape in shapes[1:]}  # one for all of a unit
+        return draws.ones(shapes[0], share, like=like), *(memory[shape] for shape in shapes[1:])
 
     def _between(self, x: Tensor, layer: int) -> Tensor:
         share = self.regularisation.variational

@@ -87,11 +87,4 @@ class SLSTM(nn.Module):
     def _recurrent(self) -> Tensor:
         """(4C, C) with the heads' blocks on the diagonal of each gate."""
         gates = torch.unflatten(self.weight_hh, 0, (4, self.heads))
-        return torch.cat([_block_diagonal(heads) for heads in gates])
-
-
-def _block_diagonal(blocks: Tensor) -> Tensor:
-    """(heads, w, w) -> (heads·w, heads·w)."""
-    heads, width, _ = blocks.shape
-    rows = [F.pad(block, (k * width, (heads - 1 - k) * width)) for k, block in enumerate(blocks)]
-    return torch.cat(rows)
+        return torch.diag_embed(gates.permute(0, 2, 3, 1), dim1=1, dim2=3).reshape(4 * self.hidden, self.hidden)

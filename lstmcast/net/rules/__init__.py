@@ -24,7 +24,8 @@ class Frame(NamedTuple):
     """The buffers of n consecutive steps, time first. h stands in the first C columns of ``h`` and ``output``.
 
     ``gates``      (n, B, N) the sums; the rule leaves there what its backward half needs
-    ``added``      (n, B, N) further sums, of the inputs alone, for rules that treat both shares apart
+    ``x``          (n, B, F) and ``arriving`` (F, N) are multiplied into further sums by rules that treat the inputs'
+                   share apart; ``added`` (B, N) has room for those of one step
     ``h``          (n, B, ·) the output before each step
     ``memory``     (n, B, C) each: the other state tensors before each step
     ``output``     (n, B, ·) where the output of each step goes
@@ -34,6 +35,8 @@ class Frame(NamedTuple):
     """
 
     gates: Tensor
+    x: Tensor | None
+    arriving: Tensor | None
     added: Tensor | None
     h: Tensor
     memory: Tensors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -245,13 +245,12 @@ class LayerNorm:
             torch.mul(_slope(blocks, normals[t], none, one), spread[t], out=out[t])
 
         def settle() -> None:
-            normal_a, mean_a, inverse_a = _apart(frame)
+            normal_a, mean_a, inverse_a, added = _apart(frame)
             sums = (d * normal, d * normal_a.flatten(2), d, through * normal_c, through)
             for total, share in zip(upstream.parameters, sums, strict=True):
                 total.add_(share.sum((0, 1)))
-            if frame.added is not None and upstream.added is not None:
-                back = _slope(_by_gate(d * gain_a), _by_gate(frame.added), mean_a, inverse_a)
-                upstream.added.copy_(back.flatten(2))
+            if upstream.added is not None:
+                upstream.added.copy_(_slope(_by_gate(d * gain_a), added, mean_a, inverse_a).flatten(2))
 
         return retreat, settle
 
@@ -260,10 +259,10 @@ def _by_gate(buffer: Tensor) -> Tensor:
     return torch.unflatten(buffer, 2, (4, -1))
 
 
-def _apart(frame: Frame) -> tuple[Tensor, Tensor, Tensor]:
-    """The further sums of all steps standardised gate by gate, their mean and reciprocal deviation."""
-    added = _by_gate(frame.gates if frame.added is None else frame.added)
-    return torch.native_layer_norm(added, [added.shape[3]], None, None, EPSILON)
+def _apart(frame: Frame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The inputs' sums of all steps gate by gate, standardised, their mean and reciprocal deviation, and themselves."""
+    added = _by_gate(frame.gates if frame.x is None else frame.x @ cast(Tensor, frame.arriving))
+    return (*torch.native_layer_norm(added, [added.shape[3]], None, None, EPSILON), added)
 
 
 STEPS: dict[str, Steps] = {

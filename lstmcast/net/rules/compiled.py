@@ -14,7 +14,8 @@ from lstmcast.net.rules import kernels_special as special
 
 Record = TypeVar("Record", Frame, Outward, Upstream, Homeward)
 NOTHING = {axes: np.empty((0,) * axes, np.float32) for axes in (2, 3)}
-AXES = dict.fromkeys(("mask", "modulating", "projection", "narrow", "carried", "direct"), 2)
+TWO = ("mask", "modulating", "projection", "narrow", "carried", "direct", "arriving")
+AXES = dict.fromkeys(TWO, 2)
 
 
 def whole(record: Record) -> Record:

@@ -160,8 +160,9 @@ def layernorm_outward(f, p):
     w = C.shape[2]
     for t in range(G.shape[0]):
         arrive(p, X, t)
+        np.dot(f.x[t], f.arriving, A)
         for b in range(G.shape[1]):
-            r, a, x, s, k, y = G[t, b], A[t, b], X[t, b], S[t, b], K[t, b], Y[t, b]
+            r, a, x, s, k, y = G[t, b], A[b], X[t, b], S[t, b], K[t, b], Y[t, b]
             for gate in range(4):
                 part = slice(gate * w, (gate + 1) * w)
                 s[gate], s[4 + gate] = spread(x[part]), spread(a[part])
@@ -197,8 +198,9 @@ def layernorm_homeward(f, u, q):
     )  # fmt: skip
     for t in range(G.shape[0] - 1, -1, -1):
         enter(q, t)
+        np.dot(f.x[t], f.arriving, A)
         for b in range(G.shape[1]):
-            r, e, v, x, a, s, m, k = G[t, b], E[t, b], D[t, b], X[t, b], A[t, b], S[t, b], dC[b], K[t, b]
+            r, e, v, x, a, s, m, k = G[t, b], E[t, b], D[t, b], X[t, b], A[b], S[t, b], dC[b], K[t, b]
             inverse, mean = s[8], s[9]
             for j in range(w):
                 normal[j] = (k[j] - mean) * inverse

@@ -1,0 +1,18 @@
+"""Random masks, many at a time."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+_STEPS = 1 << 16
+
+
+def ones(shape: tuple[int, ...], share: float, *, like: Tensor) -> Tensor:
+    """Zeros and, with probability ``share`` (to 1/65536), ones, of the type of ``like``. Each number of the generator
+    gives four of them: a mask for every step of a sequence would otherwise take as long as the step."""
+    count = math.prod(shape)
+    bits = torch.empty(-(-count // 4), dtype=torch.int64, device=like.device).random_(-(1 << 63), None)
+    return (bits.view(torch.int16)[:count] < round(share * _STEPS) - _STEPS // 2).view(shape).to(like.dtype)
