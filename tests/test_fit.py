@@ -186,7 +186,7 @@ def test_clipping_bounds_the_gradient_by_norm_and_by_value() -> None:
     for wish, bound in (({"clip_norm": 0.5}, "norm"), ({"clip_norm": None, "clip_value": 0.1}, "value")):
         for parameter in network.parameters():
             parameter.grad = torch.full_like(parameter, 7.0)
-        norm = optimiser.clip(network, settings(**wish).training)
+        norm = optimiser.clip(list(network.parameters()), settings(**wish).training)
         assert float(norm) == pytest.approx((7 if bound == "norm" else 0.1) * 8**0.5)
         gradient = torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
         assert (gradient.norm() if bound == "norm" else gradient.abs().max()) <= (0.5001 if bound == "norm" else 0.1)
@@ -197,7 +197,7 @@ def test_a_weight_average_without_decay_is_the_latest_weights() -> None:
     average = optimiser.WeightAverage(network, 0.0)
     with torch.no_grad():
         network.weight.fill_(5.0)
-    average.update(network, 0)
+    average.update(0)
     assert torch.equal(average.weights["weight"], network.weight)
 
 

@@ -55,6 +55,11 @@ class Batch:
         moved = {name: getattr(self, name) for name in self.__slots__}
         return replace(self, **{name: part.to(device) for name, part in moved.items() if part is not None})
 
+    def lanes(self, begin: int, end: int) -> Batch:
+        """Windows ``begin`` to ``end`` of a batch whose windows know nothing of each other."""
+        parts: dict[str, Tensor | None] = {name: getattr(self, name) for name in self.__slots__}
+        return replace(self, **{name: part[begin:end] for name, part in parts.items() if part is not None})
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -117,7 +122,10 @@ class _Flat:
         """Values, mask and covariates at ``rows`` of any shape; nothing where not ``inside``."""
         rows = rows.clamp(0, len(self.values) - 1)
         observed = self.observed[rows] & inside[..., None]
-        covariates = self.covariates[rows].masked_fill(~inside[..., None], torch.nan)
+        if self.covariates.shape[1]:
+            covariates = self.covariates[rows].masked_fill(~inside[..., None], torch.nan)
+        else:
+            covariates = self.covariates.new_empty(*rows.shape, 0)
         return self.values[rows] * observed, observed, covariates
 
 

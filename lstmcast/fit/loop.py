@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,7 @@ class _Run:
         self.network.set_static_scale(*static_scale(panel))
         self.network.to(device.choose(settings.device))
         self.objective = make_objective(panel, plan, self.network, seed=settings.seed, pools=pools)
+        self.parameters = list(self.network.parameters())
         self.optimiser = optimiser.build(self.network, settings, learning_rate=self.rate)
         self.schedule = optimiser.schedule(self.optimiser, settings, steps=plan.steps)
         self.average = optimiser.WeightAverage(self.network, settings.ema)
@@ -132,19 +134,21 @@ class _Run:
 
     def take_step(self) -> float:
         """One optimiser step; returns the loss."""
-        self.network.train()
-        self.optimiser.zero_grad(set_to_none=True)
+        if not self.network.training:
+            self.network.train()
+        for parameter in self.parameters:
+            parameter.grad = None
         loss = self.objective.next_loss(
             self.network, told=optimiser.told(self.settings, self.step, steps=self.plan.steps)
         )
         torch.autograd.backward(loss.value)
-        norm = optimiser.clip(self.network, self.settings)
-        value = float(loss.value.detach())
-        if not (torch.isfinite(loss.value) and torch.isfinite(norm)):
-            raise _NotFinite(self.culprit(loss, float(norm)))
+        norm = optimiser.clip(self.parameters, self.settings)
+        value, steepness = float(loss.value.detach()), float(norm)
+        if not (math.isfinite(value) and math.isfinite(steepness)):
+            raise _NotFinite(self.culprit(loss, steepness))
         self.optimiser.step()
         self.schedule.step()
-        self.average.update(self.network, self.step)
+        self.average.update(self.step)
         self.step += 1
         return value
 

@@ -41,6 +41,7 @@ def teacher(batch: Batch, network: Forecaster, told: float, generator: torch.Gen
     return draw(batch.target, batch.target_observed, patch=patch, share=told, generator=generator)
 
 
+_AHEAD = 400_000  # values in windows gathered ahead
 _POOL = 40_000  # histories summarised before training
 _BLOCK = 4096  # at once
 
@@ -124,7 +125,10 @@ class PoolObjective:
 
 
 class WindowObjective:
-    """Windows drawn at random: a series uniformly, then one of its windows uniformly."""
+    """Windows drawn at random: a series uniformly, then one of its windows uniformly.
+
+    Some batches are gathered ahead, as a small one costs little but the calls that make it.
+    """
 
     def __init__(self, panel: Panel, parts: Split, network: Forecaster, *, batch: int, seed: int) -> None:
         shape = network.architecture
@@ -132,10 +136,17 @@ class WindowObjective:
         self._sampler = Sampler(panel, parts)
         self._batch = batch
         self._generator = torch.Generator().manual_seed(seed)
+        columns = panel.values.shape[1] + panel.covariates.shape[1]
+        self._ahead = max(1, min(16, _AHEAD // (batch * (shape.reach + shape.horizon) * columns)))
+        self._teacher = torch.Generator().manual_seed(seed)  # its own, as windows are drawn ahead
+        self._begun, self._taken = self._generator.get_state(), 0
+        self._batches: list[Batch] = []
 
     def next_loss(self, network: Forecaster, *, told: float = 0.0) -> Loss:
-        cutoff = self._sampler.draw(self._batch, self._generator)
-        batch = self._windows.gather(cutoff).to(network.device)
+        if self._taken == len(self._batches):
+            self._draw()
+        batch = self._batches[self._taken].to(network.device)
+        self._taken += 1
         prediction = network(
             batch.context,
             batch.observed,
@@ -143,15 +154,24 @@ class WindowObjective:
             batch.future,
             spread=batch.spread,
             static=batch.static,
-            teacher=teacher(batch, network, told, self._generator),
+            teacher=teacher(batch, network, told, self._teacher),
         )
         return Loss(network.loss(prediction, batch.target, batch.target_observed), batch)
 
+    def _draw(self) -> None:
+        self._begun, self._taken = self._generator.get_state(), 0
+        several = self._windows.gather(self._sampler.draw(self._batch * self._ahead, self._generator))
+        self._batches = [several.lanes(a, a + self._batch) for a in range(0, len(several.cutoff), self._batch)]
+
     def state(self) -> dict[str, Any]:
-        return {"generator": self._generator.get_state()}
+        """The generator as it was before the batches at hand were drawn, how many of them are used up, and the teacher's."""
+        return {"generator": self._begun, "taken": self._taken, "teacher": self._teacher.get_state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         self._generator.set_state(state["generator"])
+        self._draw()
+        self._taken = state["taken"]
+        self._teacher.set_state(state["teacher"])
 
 
 class RelativeObjective:

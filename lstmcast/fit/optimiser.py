@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from lstmcast.config import TrainingSettings
 
+_FUSED = {"cpu", "cuda"}  # where torch updates all weights in one pass
 _WARM = 0.2  # share of the steps in which one-cycle rises
 
 
@@ -22,11 +23,12 @@ def build(network: nn.Module, settings: TrainingSettings, *, learning_rate: floa
     groups = [{"params": others, "lr": learning_rate, "weight_decay": settings.weight_decay}]
     if highway:
         groups.append({"params": highway, "lr": learning_rate / 3, "weight_decay": max(settings.weight_decay, 1e-3)})
+    fused = all(parameter.device.type in _FUSED for parameter in network.parameters())
     builders: dict[str, Callable[[], Optimizer]] = {
-        "adamw": lambda: torch.optim.AdamW(groups, betas=(0.9, 0.99)),
-        "adam": lambda: torch.optim.Adam(groups, betas=(0.9, 0.99)),
+        "adamw": lambda: torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=fused),
+        "adam": lambda: torch.optim.Adam(groups, betas=(0.9, 0.99), fused=fused),
         "rmsprop": lambda: torch.optim.RMSprop(groups, alpha=0.99),
-        "sgd": lambda: torch.optim.SGD(groups, momentum=0.9),
+        "sgd": lambda: torch.optim.SGD(groups, momentum=0.9, fused=fused),
     }
     return builders[settings.optimizer]()
 
@@ -59,12 +61,16 @@ def told(settings: TrainingSettings, step: int, *, steps: int) -> float:
     return settings.teacher_forcing * rules[settings.teacher_decay]
 
 
-def clip(network: nn.Module, settings: TrainingSettings) -> Tensor:
-    """Clip by value, then by global norm; returns the norm in between."""
-    parameters = list(network.parameters())
+def clip(parameters: Sequence[nn.Parameter], settings: TrainingSettings) -> Tensor:
+    """Clip the gradients by value, then by global norm; returns the norm in between."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if settings.clip_value is not None:
-        nn.utils.clip_grad_value_(parameters, settings.clip_value)
-    return nn.utils.clip_grad_norm_(parameters, settings.clip_norm or math.inf)
+        torch._foreach_clamp_min_(gradients, -settings.clip_value)
+        torch._foreach_clamp_max_(gradients, settings.clip_value)
+    norm: Tensor = torch.linalg.vector_norm(torch.cat([gradient.flatten() for gradient in gradients]))
+    if settings.clip_norm and not norm <= settings.clip_norm:  # whatever is not a number has to be seen
+        torch._foreach_mul_(gradients, settings.clip_norm / (norm + 1e-6))
+    return norm
 
 
 class WeightAverage:
@@ -72,11 +78,12 @@ class WeightAverage:
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        current = network.state_dict()
+        self.weights = {name: tensor.detach().clone() for name, tensor in current.items()}
+        self._moving = {name: tensor for name, tensor in current.items() if tensor.is_floating_point()}
 
-    def update(self, network: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         """Take in the weights after optimiser step ``step`` (from 0). Decay 0 keeps just the latest."""
         decay = min(self.decay, (step + 1) / (step + 10)) if self.decay else 0.0
-        current = network.state_dict()
-        moving = [name for name, tensor in self.weights.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([self.weights[n] for n in moving], [current[n] for n in moving], 1 - decay)
+        averages = [self.weights[name] for name in self._moving]
+        torch._foreach_lerp_(averages, list(self._moving.values()), 1 - decay)

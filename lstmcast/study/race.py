@@ -168,13 +168,13 @@ def _train(
         with memory:
             loss = objective.next_loss(network, told=optimiser.told(settings, len(losses), steps=steps)).value
         torch.autograd.backward(loss)
-        optimiser.clip(network, settings)
+        optimiser.clip(list(network.parameters()), settings)
         losses.append(float(loss.detach()))
         if not np.isfinite(losses[-1]):
             break
         update.step()
         rate.step()
-        average.update(network, len(losses) - 1)
+        average.update(len(losses) - 1)
         times.append(time.perf_counter() - began)
         on_step(len(losses), losses[-1])
     network.load_state_dict(average.weights)
