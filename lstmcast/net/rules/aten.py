@@ -64,9 +64,7 @@ class LSTM:
             from_sigmoid_(g[t], minus)
             torch.mul(f[t], c[t], out=new[t])
             new[t].addcmul_(i[t], g[t])
-            torch.add(new[t], new[t], out=shown)
-            shown.sigmoid_()
-            from_sigmoid_(shown, minus)
+            torch.tanh(new[t], out=shown)
             torch.mul(o[t], shown, out=out[t])
 
         return advance
@@ -92,7 +90,7 @@ def _through_memory(frame: Frame, d: Tensor) -> Tensor:
     (before,), (after,) = frame.memory, frame.after
     i, f, g, o = frame.gates.chunk(4, 2)
     d_i, d_f, d_g, d_o = d.chunk(4, 2)
-    shown = tanh_(after.clone(), minus_one(after.dtype, after.device))
+    shown = torch.tanh(after)
     times_sigmoid_slope(g, i, grad_input=d_i)
     times_sigmoid_slope(before, f, grad_input=d_f)
     times_tanh_slope(i, g, grad_input=d_g)
@@ -125,9 +123,7 @@ class Peephole:
             new[t].addcmul_(i[t], g[t])
             o[t].addcmul_(new[t], new_eye)
             o[t].sigmoid_()
-            torch.add(new[t], new[t], out=shown)
-            shown.sigmoid_()
-            from_sigmoid_(shown, minus)
+            torch.tanh(new[t], out=shown)
             torch.mul(o[t], shown, out=out[t])
 
         return advance
@@ -174,9 +170,7 @@ class Coupled:
             gates[t].sigmoid_()
             from_sigmoid_(g[t], minus)
             torch.lerp(g[t], c[t], f[t], out=new[t])
-            torch.add(new[t], new[t], out=shown)
-            shown.sigmoid_()
-            from_sigmoid_(shown, minus)
+            torch.tanh(new[t], out=shown)
             torch.mul(o[t], shown, out=out[t])
 
         return advance
@@ -185,7 +179,7 @@ class Coupled:
         (before,), (after,) = frame.memory, frame.after
         (dc,), dh, d = upstream.memory, upstream.output, upstream.gates
         (f, g, o), (d_f, d_g, d_o) = frame.gates.chunk(3, 2), d.chunk(3, 2)
-        shown = tanh_(after.clone(), minus_one(after.dtype, after.device))
+        shown = torch.tanh(after)
         times_sigmoid_slope(before - g, f, grad_input=d_f)
         times_tanh_slope(1 - f, g, grad_input=d_g)
         times_sigmoid_slope(shown, o, grad_input=d_o)
@@ -226,9 +220,7 @@ class Highway:
             from_sigmoid_(g[t], minus)
             torch.mul(f[t], c[t], out=new[t])
             new[t].addcmul_(i[t], g[t])
-            torch.add(new[t], new[t], out=shown)
-            shown.sigmoid_()
-            from_sigmoid_(shown, minus)
+            torch.tanh(new[t], out=shown)
             shown.mul_(o[t])
             torch.lerp(h[t], shown, gate[t], out=out[t])
 
@@ -238,7 +230,7 @@ class Highway:
         (before,), (after,) = frame.memory, frame.after
         (dc,), dh, d = upstream.memory, upstream.output, upstream.gates
         (i, f, g, o, gate), (d_i, d_f, d_g, d_o, d_gate) = frame.gates.chunk(5, 2), d.chunk(5, 2)
-        shown = tanh_(after.clone(), minus_one(after.dtype, after.device))
+        shown = torch.tanh(after)
         times_sigmoid_slope(g, i, grad_input=d_i)
         times_sigmoid_slope(before, f, grad_input=d_f)
         times_tanh_slope(i, g, grad_input=d_g)

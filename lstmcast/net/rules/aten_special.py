@@ -19,7 +19,6 @@ from lstmcast.net.rules.aten import (
     minus_one,
     settled,
     steps,
-    tanh_,
     times_sigmoid_slope,
     times_tanh_slope,
 )
@@ -181,8 +180,8 @@ def _slope(v: Tensor, x: Tensor, mean: Tensor, inverse: Tensor, gain: Tensor | N
 class LayerNorm:
     """u = γ⊙LN(sums) + γ_a⊙LN(added) + β per gate, then as ``LSTM`` but h = o⊙tanh(γ_c⊙LN(c) + β_c).
 
-    Parameters γ, γ_a, β (4C,), γ_c and β_c (C,). Kept for the way back: LN(sums) and its reciprocal deviations, mean
-    and reciprocal deviation of c.
+    The sums have no mean, as their weights are centred. Parameters γ, γ_a, β (4C,), γ_c and β_c (C,). Kept for the way
+    back: LN(sums) and its reciprocal deviations, mean and reciprocal deviation of c.
     """
 
     scale: ClassVar[tuple[int, ...]] = (1, 1, 1, 1)
@@ -191,26 +190,27 @@ class LayerNorm:
 
     def forward(self, frame: Frame) -> Advance:
         (before,), (after,), (gain, gain_a, bias, gain_c, bias_c) = frame.memory, frame.after, frame.parameters
-        lanes, width, minus = before.shape[1], before.shape[2], minus_one(before.dtype, before.device)
+        width, minus = before.shape[2], minus_one(before.dtype, before.device)
         twice = torch.cat([gain.new_ones(2, width), gain.new_full((1, width), 2), gain.new_ones(1, width)]).flatten()
         extra = torch.addcmul(bias, _apart(frame)[0].flatten(2), gain_a).mul_(twice).unbind(0)
-        gain, gain_c, bias_c, shape = gain * twice, 2 * gain_c, 2 * bias_c, [width]
+        gain, shape = gain * twice, [width]
         gates, blocks, (i, f, g, o) = frame.gates.unbind(0), _by_gate(frame.gates).unbind(0), steps(frame.gates, 4)
         c, new, out = before.unbind(0), after.unbind(0), frame.output[..., :width].unbind(0)
         normals, normal_blocks = frame.stash[0].unbind(0), _by_gate(frame.stash[0]).unbind(0)
         inverses, means, inverses_c = (part.unbind(0) for part in (frame.stash[1].unsqueeze(3), *frame.stash[2:]))
-        mean, shown = gain.new_empty(lanes, 4, 1), torch.empty_like(before[0])
+        shown, epsilon = torch.empty_like(before[0]), gain.new_full((1, 1, 1), EPSILON)
 
         def advance(t: int) -> None:
-            standardise(blocks[t], shape, None, None, EPSILON, out0=normal_blocks[t], out1=mean, out2=inverses[t])
+            size = torch.linalg.vector_norm(blocks[t], dim=2, keepdim=True)
+            torch.addcmul(epsilon, size, size, value=1 / width, out=inverses[t]).rsqrt_()
+            torch.mul(blocks[t], inverses[t], out=normal_blocks[t])
             torch.addcmul(extra[t], normals[t], gain, out=gates[t])
             gates[t].sigmoid_()
             from_sigmoid_(g[t], minus)
             torch.mul(f[t], c[t], out=new[t])
             new[t].addcmul_(i[t], g[t])
             standardise(new[t], shape, gain_c, bias_c, EPSILON, out0=shown, out1=means[t], out2=inverses_c[t])
-            shown.sigmoid_()
-            from_sigmoid_(shown, minus)
+            shown.tanh_()
             torch.mul(o[t], shown, out=out[t])
 
         return advance
@@ -221,19 +221,18 @@ class LayerNorm:
         normal, inverses, means, inverses_c = frame.stash
         (i, f, g, o), (d_i, d_f, d_g, d_o) = frame.gates.chunk(4, 2), d.chunk(4, 2)
         normal_c = (after - means) * inverses_c
-        shown = tanh_(torch.addcmul(bias_c, normal_c, gain_c), minus_one(d.dtype, d.device))
+        shown = torch.addcmul(bias_c, normal_c, gain_c).tanh_()
         times_sigmoid_slope(g, i, grad_input=d_i)
         times_sigmoid_slope(before, f, grad_input=d_f)
         times_tanh_slope(i, g, grad_input=d_g)
         times_sigmoid_slope(shown, o, grad_input=d_o)
         through = times_tanh_slope(o, shown, grad_input=shown)
-        slopes, whole, first = through.unbind(0), d.unbind(0), torch.unflatten(d, 2, (4, -1))[:, :, :3].unbind(0)
+        slopes, first = through.unbind(0), torch.unflatten(d, 2, (4, -1))[:, :, :3].unbind(0)
         to_o, keep, wide = d_o.unbind(0), f.unbind(0), dc.unsqueeze(1)
         normals, cells, out = _by_gate(normal).unbind(0), after.unbind(0), _by_gate(upstream.gates).unbind(0)
         spread, mean_c, spread_c = inverses.unsqueeze(3).unbind(0), means.unbind(0), inverses_c.unbind(0)
-        none, one = torch.zeros_like(spread[0]), torch.ones_like(spread[0])
-        inner = torch.empty_like(whole[0])
-        blocks = torch.unflatten(inner, 1, (4, -1))
+        width, gain = dc.shape[1], torch.unflatten(gain, 0, (4, -1))
+        blocks, inner, tilted = _by_gate(d).unbind(0), torch.empty_like(normals[0]), torch.empty_like(normals[0])
 
         def retreat(t: int) -> None:
             to_o[t].mul_(dh)
@@ -241,16 +240,21 @@ class LayerNorm:
             dc.add_(_slope(slopes[t], cells[t], mean_c[t], spread_c[t], gain_c))
             first[t].mul_(wide)
             dc.mul_(keep[t])
-            torch.mul(whole[t], gain, out=inner)
-            torch.mul(_slope(blocks, normals[t], none, one), spread[t], out=out[t])
+            torch.mul(blocks[t], gain, out=inner)
+            torch.mul(inner, normals[t], out=tilted)
+            tilt = tilted.sum(2, keepdim=True)
+            torch.addcmul(inner, normals[t], tilt, value=-1 / width, out=tilted)
+            torch.mul(tilted, spread[t], out=out[t])
 
         def settle() -> None:
-            normal_a, mean_a, inverse_a, added = _apart(frame)
+            normal_a, inverse_a = _apart(frame)
             sums = (d * normal, d * normal_a.flatten(2), d, through * normal_c, through)
             for total, share in zip(upstream.parameters, sums, strict=True):
                 total.add_(share.sum((0, 1)))
             if upstream.added is not None:
-                upstream.added.copy_(_slope(_by_gate(d * gain_a), added, mean_a, inverse_a).flatten(2))
+                v = _by_gate(d * gain_a)
+                tilt = (v * normal_a).mean(3, keepdim=True)
+                torch.mul(torch.addcmul(v, normal_a, tilt, value=-1), inverse_a, out=_by_gate(upstream.added))
 
         return retreat, settle
 
@@ -259,10 +263,12 @@ def _by_gate(buffer: Tensor) -> Tensor:
     return torch.unflatten(buffer, 2, (4, -1))
 
 
-def _apart(frame: Frame) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The inputs' sums of all steps gate by gate, standardised, their mean and reciprocal deviation, and themselves."""
+def _apart(frame: Frame) -> tuple[Tensor, Tensor]:
+    """The inputs' sums of all steps gate by gate, standardised, and their reciprocal deviations."""
     added = _by_gate(frame.gates if frame.x is None else frame.x @ cast(Tensor, frame.arriving))
-    return (*torch.native_layer_norm(added, [added.shape[3]], None, None, EPSILON), added)
+    size = torch.linalg.vector_norm(added, dim=3, keepdim=True)
+    inverse = (size.square_() / added.shape[3] + EPSILON).rsqrt_()
+    return added * inverse, inverse
 
 
 STEPS: dict[str, Steps] = {
