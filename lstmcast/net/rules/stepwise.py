@@ -37,7 +37,7 @@ class Stepwise:
         self.steps, self.scale, self.direct, self.stash = steps, steps.scale, steps.direct, steps.stash
 
     def seen(self, tensor: Tensor) -> Tensor:
-        return tensor.detach()
+        return tensor.data  # not detach(): segments computed again overwrite what autograd keeps for a second way back
 
     def outward(self, frame: Frame, between: Outward) -> None:
         p, advance = between, self.steps.forward(frame)
