@@ -67,16 +67,16 @@ def scored(data: Path, how: str, seed: int, options: argparse.Namespace, folder:
     )
     tidy, frame = pd.read_csv(metrics), pd.read_csv(output)
     mase = tidy[tidy["metric"] == "mase"]
-    by_level = mase.groupby(mase["unique_id"].map(level))["lstmcast"].mean()
+    by_level = mase.groupby(mase["unique_id"].map(level))["value"].mean()
     overall = outcome.facts["metrics"]
     return {
         "seed": seed,
         "coherent": how,
-        "mase": round(overall["mase"]["lstmcast"], 4),
+        "mase": round(overall["mase"]["y_hat"], 4),
         "mase_seasonal_naive": round(overall["mase"]["seasonal-naive"], 4),
         **{f"mase_{name}": round(float(by_level[name]), 4) for name in ("total", "purpose", "state", "city")},
-        "coverage_80": round(overall["coverage-80"]["lstmcast"], 3),
-        "coverage_95": round(overall["coverage-95"]["lstmcast"], 3),
+        "coverage_80": round(overall["coverage-80"]["y_hat"], 3),
+        "coverage_95": round(overall["coverage-95"]["y_hat"], 3),
         "largest_difference": float(f"{_difference(frame, data):.2g}"),
         "cpu_seconds": round(time.process_time() - began, 1),
     }

@@ -329,7 +329,7 @@ def _calibration(path: Path, shape: Architecture) -> dict[str, Any]:
             raise ValueError(f"{CALIBRATION} holds {name} that are not finite")
     if "errors" in calibration:
         told = calibration["errors"]
-        rows = np.asarray([told["pooled"], *told["series"].values()], dtype=np.float64)
+        rows = np.asarray([told["pooled"], *told["variance"].values()], dtype=np.float64)
         if rows.shape[1:] != (shape.targets,) or not (np.isfinite(rows).all() and rows.min() >= 0):
             raise ValueError(f"the errors in {CALIBRATION} are no mean squares")
     return calibration

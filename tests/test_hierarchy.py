@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,15 @@ import pandas as pd
 import pytest
 from conftest import panel_of
 
+from lstmcast.artifact import CALIBRATION, MANIFEST, load, seal
 from lstmcast.cli.app import run
 from lstmcast.config import ReaderSettings
+from lstmcast.data import stream
 from lstmcast.data.findings import RefusedError
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
 from lstmcast.data.schema import Schema
-from lstmcast.errors import UsageError
+from lstmcast.errors import ModelError, UsageError
 from lstmcast.forecast.coherent import Forest
 from lstmcast.forecast.reliability import Reliability
 
@@ -74,6 +78,17 @@ def test_parents_without_rows_are_the_sums_of_their_children(tmp_path: Path) -> 
     np.testing.assert_allclose(values(panel, "south"), wide["south"], rtol=1e-6)
     assert any(found.code == "sums" and found.count == 7 for found in reading.findings)
     assert len(reading.panel_row) == len(frame)
+
+
+def test_a_file_read_in_blocks_has_the_same_parents_and_sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = shops()
+    frame.loc[frame.index % 7 > 0, "region"] = ""
+    at_once = read_frame(frame, tmp_path)
+    monkeypatch.setattr(stream, "LARGE", 0)
+    in_blocks = read_frame(frame, tmp_path)
+    assert in_blocks.panel.schema == at_once.panel.schema
+    np.testing.assert_array_equal(in_blocks.panel.values, at_once.panel.values)
+    np.testing.assert_array_equal(np.asarray(in_blocks.panel_row), np.asarray(at_once.panel_row))
 
 
 def test_the_series_of_the_file_are_read_as_they_are_without_parents(tmp_path: Path) -> None:
@@ -341,11 +356,20 @@ def test_rounds_do_not_mix() -> None:
 
 
 def test_what_one_origin_says_of_a_series_is_believed_by_half() -> None:
-    panel = related([30, 30], {"s1": "s0"})  # the seasonal change of every series is 1
-    told = Reliability(np.array([2.0]), {"s0": np.array([4.0])}, origins=1)
-    np.testing.assert_allclose(told.variance(panel, panel.ends, season=1), [[3.0], [2.0]])
+    panel = related([30, 30, 30], {"s1": "s0", "s2": "s0"})  # the seasonal change of every series is 1
+    cutoffs = panel.offsets[:2] + 28
+    errors = np.array([[[2.0], [2.0]], [[0.0], [0.0]]])
+    told = Reliability.measured(panel, cutoffs, errors, np.zeros((2, 2, 1)), limit=panel.ends, season=1, origins=1)
+    np.testing.assert_allclose(told.pooled, [2.0])
+    np.testing.assert_allclose(told.of(panel, season=1), [[3.0], [1.0], [2.0]])
+
+
+def test_a_stored_variance_does_not_change_with_the_rows_at_hand_and_a_new_series_has_the_usual_one() -> None:
+    told = Reliability(np.array([2.0]), {"s0": np.array([4.0]), "s1": np.array([0.5])})
     back = Reliability.read(json.loads(json.dumps(told.facts())), targets=1)
-    np.testing.assert_allclose(back.variance(panel, panel.ends, season=1), [[3.0], [2.0]])
+    panel = related([30, 5, 30], {"s1": "s0", "s2": "s0"})
+    np.testing.assert_allclose(back.of(panel, season=1), [[4.0], [0.5], [2.0]])
+    np.testing.assert_allclose(Reliability.read({}, targets=1).of(panel, season=1), np.ones((3, 1)))
 
 
 # ---- the command
@@ -496,3 +520,36 @@ def test_detection_judges_sums_too(tmp_path: Path) -> None:
 def test_the_settings_file_of_init_says_the_parents(trained: Path, tmp_path: Path) -> None:
     assert run(["init", str(trained / "shops.csv"), *HOW, "-o", str(tmp_path / "l.yaml"), "-q"]) == 0
     assert "\n  parent: [shop, region]\n" in (tmp_path / "l.yaml").read_text("utf-8")
+
+
+def test_covariates_known_ahead_are_asked_for_the_series_of_the_file_only(tmp_path: Path) -> None:
+    frame = shops(60).assign(price=1.5)
+    frame.to_csv(tmp_path / "shops.csv", index=False)
+    model = ["-m", str(tmp_path / "model")]
+    assert run(["train", str(tmp_path / "shops.csv"), *HOW, *QUICK, *model, "--target", "y", "--future", "price"]) == 0
+    place = tmp_path / "future.csv"
+    assert run(["future-frame", str(tmp_path / "shops.csv"), *model, "-o", str(place), "-q"]) == 0
+    rows = pd.read_csv(place)
+    assert set(rows["article"]) == set(frame["article"])
+    assert len(rows) == 5 * frame["article"].nunique()
+    rows.assign(price=2.0).to_csv(place, index=False)
+    output = ["-o", str(tmp_path / "out.csv"), "-q"]
+    assert run(["predict", str(tmp_path / "shops.csv"), *model, "--future", str(place), *output]) == 0
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert set(found["status"]) == {"ok"}
+    assert_adds_up(found)
+
+
+def test_damaged_errors_in_the_calibration_are_refused(trained: Path, tmp_path: Path) -> None:
+    for told in ({"pooled": [1.0], "variance": {"n1": [-1.0]}}, {"pooled": [1.0, 2.0], "variance": {}}, {}):
+        copy = tmp_path / "model"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(trained / "model", copy)
+        calibration = json.loads((copy / CALIBRATION).read_text("utf-8"))
+        (copy / CALIBRATION).write_text(json.dumps(calibration | {"errors": told}), encoding="utf-8")
+        manifest = json.loads((copy / MANIFEST).read_text("utf-8"))
+        manifest.pop("seal")
+        manifest["sha256"][CALIBRATION] = hashlib.sha256((copy / CALIBRATION).read_bytes()).hexdigest()
+        (copy / MANIFEST).write_text(json.dumps(manifest | {"seal": seal(manifest)}), encoding="utf-8")
+        with pytest.raises(ModelError, match="is inconsistent"):
+            load(copy)

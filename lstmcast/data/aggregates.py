@@ -32,8 +32,9 @@ class _Sum:
     lines: Times
 
 
-def with_sums(rows: Rows, schema: Schema) -> tuple[Rows, bool, list[Finding]]:
-    """The rows and, after them, those of parents that have none; whether the others are the sums of their children.
+def with_sums(rows: Rows, schema: Schema) -> tuple[Rows, Schema, list[Finding]]:
+    """The rows and, after them, those of parents that have none; and the schema that says which these are and whether
+    the other parents are the sums of their children.
 
     ``rows`` are sorted, distinct and on the grid. A sum is missing where one of the children is that has begun and not
     ended: the last row of a child is its end if it lies more than ``schema.max_gap`` rows before the newest of all
@@ -65,7 +66,9 @@ def with_sums(rows: Rows, schema: Schema) -> tuple[Rows, bool, list[Finding]]:
             lines=total.lines,
             origin=np.full(len(total.times), -1),
         )
-    return _joined(rows, made), not any(wrong for _, wrong, _, _ in off), _told(list(made), off)
+    additive = not any(wrong for _, wrong, _, _ in off)
+    schema = schema.model_copy(update={"sums": tuple(made), "additive": additive})
+    return _joined(rows, made), schema, _told(list(made), off)
 
 
 def _total(members: list[Rows], schema: Schema, parent: str) -> _Sum | None:

@@ -33,6 +33,11 @@ def without(panel: Panel, gone: NDArray[np.bool_]) -> Panel:
     return excerpt(panel, panel.offsets[:-1], stop, keep_future=True)
 
 
+def of_file(panel: Panel) -> Panel:
+    """The panel without the series that are sums of others: the rows of these are not in the file."""
+    return without(panel, np.isin(panel.ids, panel.schema.sums)) if panel.schema.sums else panel
+
+
 def carried_on(panel: Panel, horizon: int) -> tuple[Panel, int]:
     """The panel with ``horizon`` future rows for each series, the last known covariates carried on; and how many cells.
 

@@ -25,7 +25,8 @@ def lineage(
     chains: list[list[str]] = [[name] for name in ids]
     first_line: dict[tuple[str, str], int] = {}
     for column in columns:
-        cells, words = pd.factorize(frame[column].astype(object))
+        texts = frame[column]
+        cells, words = pd.factorize(texts if isinstance(texts.dtype, pd.CategoricalDtype) else texts.astype(object))
         names = np.array([str(word).strip() for word in words], dtype=object)
         known = (cells >= 0) & ~np.isin(cells, np.flatnonzero(names == ""))
         named = pd.DataFrame({"series": codes[known], "parent": names[cells[known]], "line": lines[known]})

@@ -27,6 +27,11 @@ def is_number(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
+def is_text(column: pd.Series) -> bool:
+    """Whether the cells of the column were read as texts."""
+    return pd.api.types.is_object_dtype(column) or pd.api.types.is_string_dtype(column)
+
+
 def to_floats(
     column: pd.Series, dialect: Dialect, *, name: str, lines: Places
 ) -> tuple[NDArray[np.float64], list[Finding]]:

@@ -160,9 +160,9 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Places, tup
     journey.findings += found
     journey.stop_on_errors()
     if schema.parent:
-        kept, additive, found = with_sums(kept, schema)
+        kept, schema, found = with_sums(kept, schema)
+        journey.schema = schema
         journey.findings += found
-        schema = journey.schema = schema if journey.stored else schema.model_copy(update={"additive": additive})
     panel, place = _laid(arrays.unpivoted(kept, roles) if schema.wide else kept, schema, journey)
     if roles.static:
         panel = replace(panel, static=by_name(told, ids, panel.ids))

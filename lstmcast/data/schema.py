@@ -44,7 +44,8 @@ class Schema(Frozen):
     time of a row; ``past + future + derived`` is the K axis of ``Panel.covariates``. ``static`` names the covariates of
     a whole series: the S axis of ``Panel.static``. The words of covariates are in ``categories``.
     ``parent`` names the columns that say what a series is part of, ``parents`` the parent of each series that has one,
-    and ``additive`` whether every parent that has rows of its own was the sum of its children.
+    ``sums`` those that have no rows of their own, and ``additive`` whether every parent that has some was the sum of
+    its children.
     """
 
     time_col: str | None = None
@@ -73,6 +74,7 @@ class Schema(Frozen):
     ledger: Ledger | None = None
     parent: tuple[str, ...] = ()
     parents: dict[str, str] = Field(default_factory=dict)
+    sums: tuple[str, ...] = ()
     additive: bool = True
 
     @property

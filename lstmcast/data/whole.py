@@ -17,7 +17,7 @@ from lstmcast.data.dialect import Dialect, cells, head, remarked
 from lstmcast.data.findings import Finding, refuse
 from lstmcast.data.frame import Body, load, spellings, split_header
 from lstmcast.data.journey import Journey
-from lstmcast.data.numbers import is_number
+from lstmcast.data.numbers import is_number, is_text
 from lstmcast.data.schema import Schema
 from lstmcast.data.sources import Source, open_sources
 from lstmcast.data.surroundings import described, footer, without_comments
@@ -140,7 +140,8 @@ def _ahead(loaded: Loaded, like: pd.DataFrame, stored: Schema | None, *, label: 
             fix=f"the rows known ahead need the columns {', '.join(name for name in needed if name)}",
             column=absent[0],
         )
-    return table.reindex(columns=like.columns), lines, findings
+    words = {name: like[name].dtype for name in like if name not in table and is_text(like[name])}
+    return table.reindex(columns=like.columns).astype(words), lines, findings
 
 
 def trimmed(labels: list[str], loaded: list[Loaded], time: str | None) -> list[Loaded]:

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from lstmcast.data.panel import Panel
 from lstmcast.forecast.backtest import scales
 from lstmcast.forecast.coherent import Coherent, Forest
+from lstmcast.forecast.intervals import significant
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Mean square errors in units of the mean square seasonal change: ``pooled`` (D,) over all series, and of each one
-    where it was measured. What few origins say of one series is believed by origins / (origins + 1)."""
+    """``variance`` (D,) is the expected square error of each series in the user's units, 0 for one that never changes;
+    ``pooled`` (D,) the mean over all series in units of their mean square seasonal change."""
 
     pooled: Floats
-    own: Mapping[str, Floats]
-    origins: int
+    variance: Mapping[str, Floats]
 
     @classmethod
     def measured(
@@ -39,7 +39,8 @@ class Reliability:
     ) -> Reliability:
         """From the medians and the actuals (V, H, D) after the held-out rows ``cutoffs`` (V,) of ``panel``.
 
-        The seasonal change is that of the rows before ``limit`` (S,) of each segment.
+        The seasonal change is that of the rows before ``limit`` (S,) of each segment. What ``origins`` say of a single
+        series is believed by origins / (origins + 1); the rest is what they say of all series.
         """
         series = panel.series[panel.segment_of(cutoffs - 1)]
         _, unit = scales(panel, limit, season=season)
@@ -51,27 +52,32 @@ class Reliability:
         each = total / np.where(count > 0, count, np.nan)
         several = (count > 0).sum(axis=0)
         pooled = np.where(several > 0, np.nansum(each, axis=0) / np.maximum(several, 1), 1.0)
-        own = {name: row for name, row in zip(panel.ids, each, strict=True) if np.isfinite(row).all()}
-        return cls(pooled, own, origins)
+        trust = np.where(count > 0, origins / (origins + 1), 0.0)
+        variance = np.nan_to_num(unit) ** 2 * (trust * np.nan_to_num(each) + (1 - trust) * pooled)
+        return cls(pooled, dict(zip(panel.ids, variance, strict=True)))
 
     @classmethod
     def read(cls, stored: Mapping[str, Any], *, targets: int) -> Reliability:
         """What ``facts`` said; of an empty mapping, that all series are equally hard to forecast."""
         pooled = np.array(stored.get("pooled", [1.0] * targets), dtype=np.float64)
-        own = {name: np.array(row, dtype=np.float64) for name, row in stored.get("series", {}).items()}
-        return cls(pooled, own, int(stored.get("origins", 0)))
+        return cls(pooled, {name: np.array(row, np.float64) for name, row in stored.get("variance", {}).items()})
 
     def facts(self) -> dict[str, Any]:
         """Plain JSON values."""
-        series = {name: row.round(6).tolist() for name, row in self.own.items()}
-        return {"pooled": self.pooled.round(6).tolist(), "series": series, "origins": self.origins}
+        variance = {name: significant(row).tolist() for name, row in self.variance.items()}
+        return {"pooled": significant(self.pooled).tolist(), "variance": variance}
 
-    def variance(self, panel: Panel, limit: NDArray[np.int64], *, season: int) -> Floats:
-        """float64 (N, D) expected square error in the user's units; 0 for a series that never changes."""
-        trust = self.origins / (self.origins + 1)
-        share = np.array([self.own.get(name, self.pooled) for name in panel.ids])
-        _, unit = scales(panel, limit, season=season)
-        return np.asarray(np.nan_to_num(unit) ** 2 * (trust * share + (1 - trust) * self.pooled))
+    def of(self, panel: Panel, *, season: int) -> Floats:
+        """float64 (N, D) the variances of the series of ``panel``.
+
+        One that was not there when errors were measured is taken for as hard to forecast as all, for its own seasonal
+        change. What is known of the others does not depend on how much of their history is at hand.
+        """
+        if all(name in self.variance for name in panel.ids):
+            return np.array([self.variance[name] for name in panel.ids])
+        _, unit = scales(panel, panel.ends, season=season)
+        usual = np.nan_to_num(unit) ** 2 * self.pooled
+        return np.array([self.variance.get(name, row) for name, row in zip(panel.ids, usual, strict=True)])
 
 
 def cross_coherent(
@@ -103,6 +109,6 @@ def cross_coherent(
             season=season,
             origins=len(every) - 1,
         )
-        variance[~others] = learned.variance(panel, limit, season=season)[series[~others]]
+        variance[~others] = learned.of(panel, season=season)[series[~others]]
     forest = Forest.of(panel, series, panel.times(cutoffs - 1), rounds)
     return forest.reconciled(quantiles, middle=middle, variance=variance, how=how)

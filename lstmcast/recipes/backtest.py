@@ -183,9 +183,7 @@ class _Judge:
         coherent = None
         if panel.schema.parents and self.settings.coherent not in {None, "none"}:
             segment = panel.segment_of(cutoffs - 1)
-            limit = panel.ends.copy()
-            limit[panel.segment_of(origins[:, 0] - 1)] = origins[:, 0]
-            variance = self.reliability.variance(panel, limit, season=season)[panel.series[segment]]
+            variance = self.reliability.of(panel, season=season)[panel.series[segment]]
             rounds = np.tile(np.arange(origins.shape[1]), len(origins))
             forest = Forest.of(panel, panel.series[segment], panel.times(cutoffs - 1), rounds)
             coherent = forest.reconciled(

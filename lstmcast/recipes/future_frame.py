@@ -9,7 +9,7 @@ import numpy as np
 
 from lstmcast.artifact import Model, load
 from lstmcast.config import ReaderSettings
-from lstmcast.data.ahead import Ahead, ahead, as_text, to_fill
+from lstmcast.data.ahead import Ahead, ahead, as_text, of_file, to_fill
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
 from lstmcast.data.sources import STDIN, is_url
@@ -44,6 +44,7 @@ def future_frame(
     settings = reader.asking_like(trained.settings.reader) if sources else reader
     apart = None if check is None or _among(check, named) else check
     panel = read(named, settings, schema=trained.schema, future=apart, on_progress=on_progress).panel
+    panel = of_file(panel)
     _require_one_place(panel)
     rows = ahead(panel, steps)
     frame = to_fill(panel, rows)

@@ -16,7 +16,7 @@ from lstmcast import __version__
 from lstmcast.artifact import Model, advance, load
 from lstmcast.config import NetworkSettings, ReaderSettings
 from lstmcast.data.ahead import ahead as rows_ahead
-from lstmcast.data.ahead import as_text, carried_on, stale, to_fill, without
+from lstmcast.data.ahead import as_text, carried_on, of_file, stale, to_fill, without
 from lstmcast.data.calendar_features import extended
 from lstmcast.data.excerpt import until
 from lstmcast.data.moments import Moments
@@ -212,6 +212,8 @@ def _lacks_future(panel: Panel, horizon: int, output: str) -> NDArray[np.bool_]:
     known = rows_ahead(panel, horizon)
     lacking = np.asarray(known.missing.any(axis=(1, 2)), dtype=np.bool_)
     if lacking.all():
+        panel = of_file(panel)
+        known = rows_ahead(panel, horizon)
         place = (Path(output).parent if is_file(output) else Path()) / "missing_future.csv"
         write_text(as_text(to_fill(panel, known), panel.schema.dialect), str(place))
         series, step = np.argwhere(known.missing.any(axis=2))[0]
@@ -270,7 +272,7 @@ def _coherent(
         return None
     series = np.flatnonzero(kept)
     reliability = Reliability.read(trained.calibration.get("errors", {}), targets=quantiles.shape[2])
-    variance = reliability.variance(panel, panel.ends, season=int(trained.summary["season"]))
+    variance = reliability.of(panel, season=int(trained.summary["season"]))
     forest = Forest.of(panel, series, ahead.cutoff[series], np.zeros_like(series))
     return forest.reconciled(
         quantiles, middle=ahead.levels.index(0.5), variance=variance[series], how=str(wish.coherent)
