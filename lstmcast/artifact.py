@@ -53,6 +53,7 @@ _HASHED = (WEIGHTS, CALIBRATION, METRICS, HISTORY)
 _COMMON = (
     "horizon",
     "targets",
+    "classes",
     "past",
     "future",
     "static",

@@ -74,6 +74,7 @@ class ReaderSettings(Frozen):
     time_col: str | None = Field(None, description="column that holds the time")
     id_col: str | None = Field(None, description="column that names the series")
     target: tuple[str, ...] = Field((), description="column(s) to forecast")
+    classes: bool = Field(False, description="the target is a class, even where it looks like a number or yes and no")
     wide: bool = Field(False, description="every numeric column is a series of its own")
     freq: str | None = Field(None, description="pandas offset alias (h, D, MS, 15min), or an integer step")
     tz: str | None = Field(None, description="IANA zone of naive local times, such as Europe/Berlin")

@@ -62,6 +62,7 @@ NET = (
     "stack tree absent kinship",
     "encoder attention",
     "embed encoding framing",
+    "labels",
     "phase teacher",
     "decoder",
     "refusals",

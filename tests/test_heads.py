@@ -9,12 +9,13 @@ import pytest
 import torch
 from scipy import stats
 
-from lstmcast.net.heads import LOSSES, UnitHead, Units
+from lstmcast.net.heads import CLASSES, LOSSES, UnitHead, Units
 from lstmcast.net.transforms.log1p import Log1p
 
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
 PROBABILISTIC = [name for name in LOSSES if LOSSES.load(name).probabilistic]
-every_head = pytest.mark.parametrize("name", list(LOSSES))
+NUMBERS = [name for name in LOSSES if name != CLASSES]  # the laws of classes are in test_classes
+every_head = pytest.mark.parametrize("name", NUMBERS)
 every_distribution = pytest.mark.parametrize("name", PROBABILISTIC)
 
 
@@ -69,7 +70,7 @@ def test_one_absurd_target_counts_for_no_more_than_the_largest_error(name):
     assert far <= 2 * 50**2
 
 
-@pytest.mark.parametrize("name", [name for name in LOSSES if name != "negative_binomial"])
+@pytest.mark.parametrize("name", [name for name in NUMBERS if name != "negative_binomial"])
 def test_the_base_is_added_to_every_quantile(name):
     head = head_of(name)
     raw, centre, _ = draw(head, 4, 6)

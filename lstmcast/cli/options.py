@@ -98,6 +98,9 @@ READER = Panel(
         Flag("reader.time_col", "--time-col", "Column that holds the time.", "COLUMN"),
         Flag("reader.id_col", "--id-col", "Column that names the series.", "COLUMN"),
         Flag("reader.target", "--target", "Column to forecast; repeat it for several.", "COLUMN", list[str]),
+        Flag(
+            "reader.classes", "--classes/--no-classes", "The target is a class, even if written as a number.", kind=bool
+        ),
         Flag("reader.wide", "--wide/--no-wide", "Every numeric column is a series of its own.", kind=bool),
         Flag("reader.freq", "--freq", "Step between rows: h, D, MS, 15min, or a whole number.", "STEP"),
         Flag("reader.tz", "--tz", "Zone of naive local times, such as Europe/Berlin.", "ZONE"),

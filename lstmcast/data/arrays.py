@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lstmcast.data.calendar import Times
-from lstmcast.data.categories import categories_of, coded
+from lstmcast.data.categories import categories_of, classes_of, coded, refuse_arithmetic
 from lstmcast.data.clock import Clock
 from lstmcast.data.clock_inference import infer_clock
 from lstmcast.data.columns import Roles
@@ -85,14 +85,21 @@ def values(table: Table, journey: Journey) -> tuple[NDArray[np.float64], NDArray
     read_columns = {}
     named = {*(journey.settings.past or ()), *journey.settings.future}
     for name in (*roles.targets, *roles.past, *roles.future):
+        aimed = roles.targets == (name,) and not roles.wide
         if journey.stored:
             words = journey.stored.categories.get(name, ())
         else:
             words = categories_of(frame[name], dialect) if name in named else ()
+            if aimed and (name in journey.settings.target or journey.settings.classes):
+                words = classes_of(frame[name], dialect, forced=journey.settings.classes)
             journey.categories |= {name: words} if words else {}
+            if words and aimed:
+                refuse_arithmetic(journey.settings, name)
         if words:
-            kept = journey.stored is not None
-            read_columns[name], found = coded(frame[name], words, dialect, name=name, lines=lines, known=kept)
+            kept, what = journey.stored is not None, "target" if aimed else "covariate"
+            read_columns[name], found = coded(
+                frame[name], words, dialect, name=name, lines=lines, known=kept, what=what
+            )
         else:
             read_columns[name], found = to_floats(frame[name], dialect, name=name, lines=lines)
         journey.findings += found

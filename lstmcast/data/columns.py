@@ -230,7 +230,7 @@ def _no_target(frame: pd.DataFrame, time: str | None) -> RefusedError:
     return refuse(
         "no-target",
         f"no column holds numbers to forecast (columns: {listed(frame.columns)})",
-        fix=f"--target {as_flag(others[-1])}  # its cells that are no numbers are then named"
+        fix=f"--target {as_flag(others[-1])}  # a column of words is forecast as classes"
         if others
         else "add a column of numbers",
     )

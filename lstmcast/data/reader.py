@@ -194,11 +194,12 @@ def _laid(rows: Rows, schema: Schema, journey: Journey) -> tuple[Panel, Places]:
         even=even,
     )
     journey.findings += survey.trailing(valued, panel, place)
-    journey.findings += survey.series(valued, schema)
+    told = survey.series(valued, schema)
+    journey.findings += [finding for finding in told if not (schema.classes and finding.code == "intermittent")]
     journey.findings += survey.ends(panel, journey.settings.stale_after or schema.stale_after)
     if journey.stored:
         journey.findings += compared(valued, schema)
-    else:
+    elif not schema.classes:  # whose numbers are names: nothing in them is large, rare or restated
         journey.findings += survey.incomplete_last(valued, schema)
         journey.findings += oddities(valued, schema)
         panel = replace(panel, schema=schema.model_copy(update={"ledger": ledger(valued, schema)}))

@@ -84,6 +84,11 @@ class Schema(Frozen):
         return waves + (("holiday", "holiday:eve", "holiday:after") if self.holidays else ())
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of a target that is words; none where it is numbers."""
+        return self.categories.get(self.targets[0], ()) if len(self.targets) == 1 else ()
+
+    @property
     def static_words(self) -> tuple[int, ...]:
         """How many words each static covariate has, 0 for a number."""
         return tuple(len(self.categories.get(name, ())) for name in self.static)
@@ -94,6 +99,15 @@ class Schema(Frozen):
         return self.future + self.derived
 
 
+def require_numbers(schema: Schema, doing: str) -> None:
+    """Raises ``UsageError`` where the target holds classes; ``doing`` names what was asked for."""
+    if schema.classes:
+        raise UsageError(
+            f"{doing} is about numbers, and the target {schema.targets[0]} holds classes",
+            remedy="name a column of numbers with --target; train, predict, backtest and evaluate know classes",
+        )
+
+
 def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
     """Raise ``UsageError`` for settings that would read the data otherwise than the schema does."""
     dialect, clock = schema.dialect, schema.clock
@@ -101,6 +115,7 @@ def refuse_contradictions(settings: ReaderSettings, schema: Schema) -> None:
         "time_col": schema.time_col,
         "id_col": schema.id_col,
         "target": schema.targets,
+        "classes": bool(schema.classes),
         "wide": schema.wide,
         "freq": schema.frequency.name,
         "tz": clock.tz,

@@ -12,7 +12,7 @@ from lstmcast.fit.plan import Plan
 from lstmcast.forecast.verdict import Encoder
 
 _ITS_OWN = ("cell", "layers", "bidirectional", "residual", "memory", "heads", "form", "forget_bias", "shared_layers",
-            "checkpointing", "variational", "weight_drop", "layer_drop", "zoneout", "encoder")  # fmt: skip
+            "checkpointing", "variational", "weight_drop", "layer_drop", "zoneout", "attention", "encoder")  # fmt: skip
 
 
 def without_encoder(plan: Plan) -> Plan | None:
@@ -33,7 +33,8 @@ def without_encoder(plan: Plan) -> Plan | None:
 
 def compared(whole: Fitted, bare: Fitted) -> Encoder:
     """What both made of the same held-out windows, trained alike."""
-    return Encoder(*(_held_out_error(fitted) for fitted in (whole, bare)))
+    measure = "log loss" if whole.forecaster.architecture.classes else "MASE"
+    return Encoder(_held_out_error(whole), _held_out_error(bare), measure)
 
 
 def _held_out_error(fitted: Fitted) -> float:

@@ -35,7 +35,8 @@ def draw(panel: Panel, plan: Plan, held: Floats, actual: Floats, *, reach: int, 
     ``actual`` (V, H, D) came true, NaN where not observed; a network that looks back ``reach`` rows knows no season
     longer than that.
     """
-    if plan.architecture.stateful or plan.settings.training.shrink is False or not len(held):
+    shape = plan.architecture
+    if shape.stateful or shape.classes or plan.settings.training.shrink is False or not len(held):
         return Drawn(held)
     cutoffs, horizon, median = plan.split.validation, actual.shape[1], plan.architecture.quantiles.index(0.5)
     names = ("naive", "seasonal-naive") if 1 < plan.season <= reach else ("naive",)

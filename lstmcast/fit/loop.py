@@ -21,7 +21,9 @@ from lstmcast.fit.interrupt import polite_stop
 from lstmcast.fit.objective import Loss, Objective, PoolObjective, Pools, RelativeObjective, WindowObjective
 from lstmcast.fit.plan import Plan
 from lstmcast.fit.tbptt import StreamObjective
-from lstmcast.forecast.backtest import scaled_error, scales
+from lstmcast.forecast.backtest import actuals, scaled_error, scales
+from lstmcast.forecast.classes import log_loss
+from lstmcast.forecast.predict import quantiles_at
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Progress
 
@@ -167,8 +169,12 @@ class _Run:
         self.history.append((self.step, loss, float(self.optimiser.param_groups[0]["lr"]), error))
 
     def held_out_error(self) -> float:
-        """Mean absolute error on the held-out windows, each series and target in units of its own seasonal change."""
+        """Mean absolute error on the held-out windows, each series and target in units of its own seasonal change; of
+        classes the mean log loss."""
         split = self.plan.split
+        if self.plan.architecture.classes:
+            made = quantiles_at(self.network.eval(), self.panel, split.validation)
+            return float(np.nanmean(log_loss(made, actuals(self.panel, split.validation, horizon=made.shape[1]))))
         if self.unit is None:
             self.unit, _ = scales(self.panel, split.limit, season=self.plan.season)
         return scaled_error(self.network.eval(), self.panel, split.validation, self.unit)

@@ -18,7 +18,7 @@ from lstmcast.fit.members import differences
 from lstmcast.fit.rules import Regime, hidden, network_rules, regime, transform
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.forecaster import architecture_faults
-from lstmcast.net.heads import is_probabilistic
+from lstmcast.net.heads import CLASSES, is_probabilistic
 from lstmcast.net.transforms.boxcox import guerrero
 
 _GRID = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
@@ -106,6 +106,7 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
     Raises ``UsageError`` for combinations that cannot work (all at once), ``TooShortError`` with the arithmetic when no
     series is long enough for a single training window.
     """
+    settings = _told_of_classes(settings, panel)
     facts = measure(panel)
     book = _Book()
     way, why = regime(settings, facts)
@@ -120,7 +121,9 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
         book.reasons.append(Reason(f"member {number}", told, "as the first but for this"))
     architecture = shapes[0]
     faults = list(dict.fromkeys(fault for shape in shapes for fault in architecture_faults(shape)))
-    if not is_probabilistic(architecture.loss) and "levels" in settings.network.model_fields_set:
+    if architecture.classes:
+        faults += _about_numbers(settings)
+    elif not is_probabilistic(architecture.loss) and "levels" in settings.network.model_fields_set:
         faults.append(f"loss {architecture.loss!r} forecasts one number and knows no levels; use loss quantile")
     if architecture.loss == "negative_binomial" and not facts.nonnegative:
         faults.append("loss 'negative_binomial' counts, and there are negative values; use loss quantile")
@@ -195,6 +198,18 @@ def _coherent(panel: Panel, settings: Settings, book: _Book) -> Literal["mint", 
         return wish
     why = "the history adds up" if schema.additive else "the history does not add up"
     return book.settle("coherent", wish, "mint" if schema.additive else "none", why)
+
+
+def _told_of_classes(settings: Settings, panel: Panel) -> Settings:
+    """The settings with the loss for classes, where the target holds some and no other loss was asked for."""
+    if not panel.schema.classes or "loss" in settings.network.model_fields_set:
+        return settings
+    return settings.model_copy(update={"network": settings.network.model_copy(update={"loss": CLASSES})})
+
+
+def _about_numbers(settings: Settings) -> list[str]:
+    given = settings.network.model_fields_set & {"levels", "minimum", "maximum", "integer"}
+    return [f"{key} is about numbers, and the target holds classes; leave it out" for key in sorted(given)]
 
 
 def _windows(panel: Panel, horizon: int, season: int) -> int:
@@ -278,6 +293,7 @@ def _architecture(
         past=len(schema.past),
         future=len(schema.known_ahead),
         static=schema.static_words,
+        classes=len(schema.classes),
         cell=wish.cell,
         layers=wish.layers,
         bidirectional=wish.bidirectional,

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from lstmcast.config import Settings
 from lstmcast.fit.facts import Facts
+from lstmcast.net.heads import CLASSES
 
 SHORT = 300  # rows up to which a series counts as short
 LONG = 5_000  # rows per series from which it counts as long
@@ -15,13 +16,15 @@ NEAR, FAR = 336, 720  # rows that the members of a long series look back
 SHORT_SEASON = 12  # the longest season whose indices a short series can tell
 _HISTORY = 240  # rows of a short series that statistics read at most
 
-Regime = Literal["short", "panel", "long", "stateful"]
+Regime = Literal["short", "panel", "long", "stateful", "classes"]
 Rules = dict[str, tuple[Any, str]]
 
 
 def regime(settings: Settings, facts: Facts) -> tuple[Regime, str]:
     """Which way of forecasting suits the panel, and why."""
     rows = f"{facts.median_length:,} rows in the median series"
+    if settings.network.loss == CLASSES:
+        return "classes", "the target holds classes"
     if settings.training.stateful:
         return "stateful", "the state is carried along each series"
     if facts.median_length <= SHORT and main_season(facts) <= SHORT_SEASON and _allows_statistics(settings):
@@ -54,6 +57,8 @@ def network_rules(
     """
     if chosen == "stateful":
         return _carried(settings)
+    if chosen == "classes":
+        return _labelled(settings, facts, horizon, usual_season)
     if chosen == "short":
         return _short(settings, facts, usual_season, windows)
     return _windowed(chosen, settings, facts, horizon)
@@ -113,6 +118,24 @@ def _windowed(chosen: Regime, settings: Settings, facts: Facts, horizon: int) ->
     }
 
 
+def _labelled(settings: Settings, facts: Facts, horizon: int, season: int) -> Rules:
+    """Classes have no level to measure, no spread and no classical methods: the network reads which came when."""
+    why = "classes are names, not numbers"
+    told = f"season {season}" if season > 1 else "no season"
+    patch = settings.network.patch or (season if 1 < season <= 48 else 1 if facts.median_length < 100 else 4)
+    rows = min(max(3 * min(season, 200), 2 * horizon, 8 * patch), 60 * patch)
+    context = max(patch, min(rows, affordable_context(facts, horizon, patch)) // patch * patch)
+    return {
+        "patch": (patch, told),
+        "context": (context, f"3 seasons, 2 horizons or 8 patches; {facts.median_length:,} rows in the median series"),
+        "normaliser": ("last", why),
+        "spread": ("deviation", why),
+        "base": ("none", why),
+        "highway": (facts.median_length > SHORT, f"{facts.median_length:,} rows in the median series"),
+        **_WITHOUT_STATISTICS,
+    }
+
+
 def _carried(settings: Settings) -> Rules:
     """What a carried state allows: a window statistic or a look-back of fixed length is not defined for it."""
     why = "the state is carried row by row"
@@ -163,6 +186,8 @@ def affordable_context(facts: Facts, horizon: int, patch: int) -> int:
 
 def transform(facts: Facts, loss: str) -> tuple[str, str]:
     """The transform of values, and why."""
+    if loss == CLASSES:
+        return "none", "classes are names, not numbers"
     if loss == "mse":
         return "none", "the mean of transformed values is not the transform of their mean"
     if facts.positive and facts.away_from_zero and facts.median_length <= LONG:

@@ -154,7 +154,13 @@ def _in_user_units(
 
 def _long(panel: Panel, cutoffs: NDArray[np.int64], columns: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
     """(V, H, D) arrays as columns of a long frame, ordered by cutoff, target, step."""
-    count, horizon, targets = columns["y"].shape
+    told = keys(panel, cutoffs, columns["y"].shape[1])
+    return pd.DataFrame(told | {name: array.transpose(0, 2, 1).reshape(-1) for name, array in columns.items()})
+
+
+def keys(panel: Panel, cutoffs: NDArray[np.int64], horizon: int) -> dict[str, NDArray[Any]]:
+    """unique_id, target, cutoff and ds (clock units) and step of each forecast, by cutoff, target and step."""
+    count, targets = len(cutoffs), panel.values.shape[1]
     segment = panel.segment_of(cutoffs - 1)
     begin = panel.start[segment]
     position = cutoffs - panel.offsets[segment]
@@ -162,14 +168,13 @@ def _long(panel: Panel, cutoffs: NDArray[np.int64], columns: dict[str, NDArray[n
     ds = panel.schema.frequency.advance(begin[:, None], position[:, None] + np.arange(horizon))
     ids = np.array(panel.ids, dtype=object)[panel.series[segment]]
     names = np.array(target_names(panel), dtype=object)
-    keys = {
+    return {
         "unique_id": np.repeat(ids, horizon * targets),
         "target": np.tile(np.repeat(names, horizon), count),
         "cutoff": np.repeat(cutoff, horizon * targets),
         "ds": np.repeat(ds[:, None], targets, axis=1).reshape(-1),
         "step": np.tile(np.arange(1, horizon + 1), count * targets),
     }
-    return pd.DataFrame(keys | {name: array.transpose(0, 2, 1).reshape(-1) for name, array in columns.items()})
 
 
 def target_names(panel: Panel) -> tuple[str, ...]:

@@ -16,6 +16,9 @@ from lstmcast.data.tabular import Typed, texts
 from lstmcast.errors import DataError
 
 NEEDED = ("unique_id", "ds", "cutoff", "step", "y_hat")
+CLASS = "p-"
+"""How the columns begin that hold the probability of a class."""
+
 TEXT = ["unique_id", "ds", "cutoff", "target", "status"]
 
 
@@ -46,6 +49,8 @@ def read_sidecar(forecast: str) -> Sidecar:
 def read_forecasts(path: str) -> pd.DataFrame:
     """The forecast file, CSV, JSON Lines or Parquet: names and times as text, ``step`` as int64, forecasts as float64.
 
+    Where it forecasts classes (columns p-<class>), ``y_hat`` is the number of the class in the order of these columns.
+
     Raises ``DataError`` when it is no forecast file or holds something else where a number belongs.
     """
     (source,), _ = open_sources([path])
@@ -69,11 +74,19 @@ def read_forecasts(path: str) -> pd.DataFrame:
             remedy="name the file that `lstmcast predict` wrote first, the actuals second",
         )
     named = [name for name in TEXT if name in frame.columns]
-    figures = ["step", *(name for name in frame.columns if name.startswith("y_hat"))]
+    classes = classes_in(frame)
+    if classes:
+        frame["y_hat"] = frame["y_hat"].map({name: str(number) for number, name in enumerate(classes)}).fillna("")
+    figures = ["step", *(name for name in frame.columns if name.startswith(("y_hat", *([CLASS] if classes else []))))]
     kept = frame[named].assign(**{name: _figures(frame[name], path) for name in figures})
     if not (kept["step"] >= 1).all():
         raise DataError(f"{path}: column step must count from 1", remedy="name the file that `lstmcast predict` wrote")
     return kept.astype({"step": np.int64})
+
+
+def classes_in(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The classes that a forecast file tells probabilities of; none where it forecasts numbers."""
+    return tuple(str(name).removeprefix(CLASS) for name in frame.columns if str(name).startswith(CLASS))
 
 
 def _read_jsonl(data: bytes) -> pd.DataFrame:

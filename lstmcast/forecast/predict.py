@@ -87,9 +87,10 @@ _LANES, _ROWS = 64, 256  # of a stream
 class Forecast:
     """What lies ahead of each series.
 
-    ``quantiles`` float64 (N, H, D, Q) in the user's units, ascending along Q, at ``levels`` (Q,) in (0, 1),
-    .5 among them. ``times`` int64 (N, H) and ``cutoff`` int64 (N,), the last observed
-    row, in the clock's units. ``status`` (N,): ok, padded, constant, fallback or skipped. NaN where nothing is known.
+    ``quantiles`` float64 (N, H, D, Q) in the user's units, ascending along Q, at ``levels`` (Q,) in (0, 1), .5 among
+    them; of a target of classes their probabilities, Q = K. ``times`` int64 (N, H) and ``cutoff`` int64 (N,), the last
+    observed row, in the clock's units. ``status`` (N,): ok, padded, constant, fallback or skipped. NaN where nothing is
+    known.
 
     Of a stateful network also: ``memory`` as it is now, ``rows_read`` by the network, and ``anew``, the series that
     could not be continued from the memory given, and why (see ``memory.WHY``).
@@ -137,7 +138,7 @@ def forecast(
     if excluded is not None:
         usable &= ~excluded
     levels = shape.quantiles
-    quantiles = np.full((len(last), shape.horizon, shape.targets, len(levels)), np.nan)
+    quantiles = np.full((len(last), shape.horizon, shape.targets, shape.outputs), np.nan)
     memory, read = None, 0
     if begun is not None:
         streamed, state = _read_on(network, begun)
@@ -146,10 +147,17 @@ def forecast(
     elif usable.any():
         quantiles[usable] = quantiles_at(network, panel, cutoff[usable], threads=threads)
     repeat = _last_values(panel)[last]
-    quantiles[constant] = repeat[constant, None, :, None]
+    if shape.classes:
+        sure = np.eye(shape.classes)[np.nan_to_num(repeat).astype(np.int64)]
+        quantiles[constant] = sure[constant, None]
+    else:
+        quantiles[constant] = repeat[constant, None, :, None]
     left = ~usable & ~constant
     repeated = left & (fallback and short != "skip")
-    quantiles[repeated, :, :, levels.index(0.5)] = repeat[repeated, None, :]
+    if shape.classes:
+        quantiles[repeated] = sure[repeated, None]
+    else:
+        quantiles[repeated, :, :, levels.index(0.5)] = repeat[repeated, None, :]
     status = np.select(
         [constant, repeated, left, length < shape.context], ["constant", "fallback", "skipped", "padded"], "ok"
     )
@@ -190,7 +198,7 @@ def quantiles_at(
     """
     shape = network.architecture
     parts = streamed(network, panel, cutoffs) if shape.stateful else _windowed(network, panel, cutoffs, threads)
-    out = np.empty((len(cutoffs), shape.horizon, shape.targets, len(shape.quantiles)))
+    out = np.empty((len(cutoffs), shape.horizon, shape.targets, shape.outputs))
     for places, values in parts:
         out[places] = values
     segment = panel.segment_of(cutoffs - 1)
@@ -287,7 +295,7 @@ def _read_on(network: Network, begun: Begun) -> tuple[NDArray[np.float64], State
     newest = panel.ends - 1
     left = newest - panel.offsets[:-1]
     state = tuple(part.clone() for part in begun.state)
-    out = np.empty((len(left), shape.horizon, shape.targets, len(shape.quantiles)))
+    out = np.empty((len(left), shape.horizon, shape.targets, shape.outputs))
     by_length = np.argsort(left, kind="stable")
     with torch.inference_mode():
         for group in np.array_split(by_length, -(-len(left) // _LANES)):

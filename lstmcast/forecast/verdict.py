@@ -24,14 +24,15 @@ class Encoder(NamedTuple):
 
     whole: float
     bare: float
+    measure: str = "MASE"
 
     def sentence(self) -> str:
         """What the recurrent encoder is worth, in one line."""
         change = self.bare / self.whole - 1
         word = "worse" if change >= 0 else "BETTER"
         return (
-            f"the first network alone: MASE {self.whole:.3f}; trained without its recurrent encoder: {self.bare:.3f} "
-            f"({abs(change):.1%} {word})"
+            f"the first network alone: {self.measure} {self.whole:.3f}; trained without its recurrent encoder: "
+            f"{self.bare:.3f} ({abs(change):.1%} {word})"
         )
 
 

@@ -12,7 +12,8 @@ WORD = 8
 class Architecture:
     """Every value is explicit; nothing is derived when the network is built.
 
-    ``context`` T rows in, ``horizon`` H rows out, ``targets`` D, ``past`` covariates known over the context only,
+    ``context`` T rows in, ``horizon`` H rows out, ``targets`` D, ``classes`` K where the target is one of K
+    classes (0: a number), ``past`` covariates known over the context only,
     ``future`` covariates known over context and horizon; ``static`` says how many words each covariate of a whole
     series has, 0 for a number. ``quantiles`` Q levels in (0, 1), ascending, with .5 among them; a point loss keeps
     (.5,). ``seasons`` are the lags of the seasonal base and of the season-mean normaliser, in rows. Family names are
@@ -30,6 +31,7 @@ class Architecture:
     context: int
     horizon: int
     targets: int = 1
+    classes: int = 0
     past: int = 0
     future: int = 0
     static: tuple[int, ...] = ()
@@ -69,6 +71,16 @@ class Architecture:
     layer_drop: float = 0.0
     zoneout: float = 0.0
     attention: str = "none"
+
+    @property
+    def columns(self) -> int:
+        """Columns in which the context is read: one for each target, or for each class."""
+        return self.classes or self.targets
+
+    @property
+    def outputs(self) -> int:
+        """Numbers forecast for each step and target: quantiles, or probabilities of classes."""
+        return self.classes or len(self.quantiles)
 
     @property
     def standing(self) -> int:

@@ -28,6 +28,7 @@ from lstmcast.net.embed import Embed
 from lstmcast.net.encoding import Encoding
 from lstmcast.net.framing import LARGEST, Frame, normalised, plain, summarised, transformed
 from lstmcast.net.heads import LOSSES, Head, UnitHead, Units
+from lstmcast.net.labels import labelled, log_shares
 from lstmcast.net.normalise import NORMALISERS, Normaliser, StreamingNormaliser
 from lstmcast.net.phase import Departure, Phase
 from lstmcast.net.refusals import architecture_faults
@@ -83,15 +84,16 @@ class Forecaster(nn.Module):
         self.transform: Transform = TRANSFORMS.load(a.transform)(a.transform_parameter)
         self.normaliser: Normaliser = NORMALISERS.load(a.normaliser)(context=a.context, seasons=a.seasons)
         self.base: Base = BASES.load(a.base)(horizon=a.horizon, seasons=a.seasons)
-        self.head: Head = LOSSES.load(a.loss)(a.quantiles)
+        sort = {"classes": a.classes} if a.classes else {}
+        self.head: Head = LOSSES.load(a.loss)(a.quantiles, **sort)
         known = a.past + a.ahead
         reads = a.encoder != "none"
         self.embed = (
-            Embed(patch=a.patch, targets=a.targets, covariates=known, hidden=a.hidden, generator=generator)
+            Embed(patch=a.patch, targets=a.columns, covariates=known, hidden=a.hidden, generator=generator)
             if reads
             else None
         )
-        self.phase = Phase(a.patch, width=2 * a.targets + known)
+        self.phase = Phase(a.patch, width=2 * a.columns + known)
         self.stack = encoder.build(a, generator=generator)
         self.kinship = encoder.kinship(a, self.stack, generator=generator)
         self.width = self.head.width + (self.base.methods if self.base.methods > 1 else 0)
@@ -169,6 +171,8 @@ class Forecaster(nn.Module):
         candidates = self.base.forecast(z, frame.observed, frame.classical)
         centre = candidates.mean(-1)
         straight = 0.0 if self.highway is None else self.highway(z.transpose(1, 2)).transpose(1, 2)
+        if a.classes:
+            straight = straight + log_shares(z, frame.observed)
         ahead = self._known_ahead(future, stands)
         head = self._head(frame.location, frame.scale)
         last = self.stack.last(outputs)
@@ -181,9 +185,7 @@ class Forecaster(nn.Module):
             head,
             facts=frame.facts,
             look=self._look(outputs, frame.observed),
-            told=None
-            if teacher is None
-            else teacher.told(self.transform, frame.location, frame.scale, frame.factor, frame.offset),
+            told=None if teacher is None else self._told(teacher, frame),
         )
         if self.base.methods > 1:
             raw, gate = torch.split(raw, [self.head.width, self.base.methods], -1)
@@ -196,6 +198,8 @@ class Forecaster(nn.Module):
 
     def _framed(self, context: Tensor, observed: Tensor, summary: Summary | None, spread: Tensor | None) -> Frame:
         a = self.architecture
+        if a.classes:
+            return labelled(context, observed, classes=a.classes)
         if summary is None:
             summary = self.summarise(context, observed)
         if summary is not None:
@@ -223,7 +227,10 @@ class Forecaster(nn.Module):
         return self._head(p.location, p.scale).loss(p.raw, p.base, (y - p.location) / p.scale, observed)
 
     def quantiles(self, prediction: Prediction) -> Tensor:
-        """Quantiles (B, H, D, Q) in the user's units, ascending along Q. Point losses have Q = 1."""
+        """Quantiles (B, H, D, Q) in the user's units, ascending along Q. Point losses have Q = 1.
+
+        Of a target of classes their probabilities, Q = K.
+        """
         return self._quantiles(prediction, self.architecture.blend)
 
     def _quantiles(self, p: Prediction, blend: float) -> Tensor:
@@ -321,6 +328,13 @@ class Forecaster(nn.Module):
         rows = cast(Embed, self.embed).rows(normalised(y, observed, location, scale), observed, known)
         return rows, location, scale, running, state[waiting:recurrent], state[recurrent:]
 
+    def _told(self, teacher: Teacher, frame: Frame) -> Told:
+        """What ``teacher`` tells, as the network reads it in the units of ``frame``."""
+        if not self.architecture.classes:
+            return teacher.told(self.transform, frame.location, frame.scale, frame.factor, frame.offset)
+        truth = labelled(teacher.target, teacher.observed, classes=self.architecture.classes)
+        return teacher.read_as(truth.z, truth.observed)
+
     def _look(self, outputs: Tensor, observed: Tensor) -> Callable[[Tensor], Tensor]:
         """What attention makes of a decoder's h, given the encoder's outputs (B, P, W) over rows (B, T, D)."""
         if self.attention is None:
@@ -344,12 +358,13 @@ class Forecaster(nn.Module):
         spare = -a.horizon % a.patch
         ahead = F.pad(ahead, (0, 0, 0, spare))
         unknown = F.pad(ahead, (a.past, 0))  # covariates of the past have no values ahead
-        observed = torch.ones(len(centre), a.patch, a.targets, dtype=torch.bool, device=centre.device)
+        observed = torch.ones(len(centre), a.patch, a.columns, dtype=torch.bool, device=centre.device)
 
         def feedback(raw: Tensor, j: int) -> Tensor:
             rows = slice(j * a.patch, (j + 1) * a.patch)
             written = torch.unflatten(raw, -1, (a.patch, a.targets, self.width))
-            value = head.quantiles(written, centre[:, rows])[..., self.head.median].clamp(-LARGEST, LARGEST)
+            made = head.quantiles(written, centre[:, rows])
+            value = (made[:, :, 0] if a.classes else made[..., self.head.median]).clamp(-LARGEST, LARGEST)
             if told is not None:
                 value = torch.where(told.given[:, rows], told.z[:, rows], value)
             return self._embedded(value, observed, unknown[:, rows])[:, 0]

@@ -7,7 +7,7 @@ from lstmcast.net.architecture import Architecture
 from lstmcast.net.bases import BASES
 from lstmcast.net.cells import CELLS
 from lstmcast.net.decoder import DECODERS
-from lstmcast.net.heads import LOSSES
+from lstmcast.net.heads import CLASSES, LOSSES
 from lstmcast.net.normalise import NORMALISERS
 from lstmcast.net.transforms import TRANSFORMS
 
@@ -16,7 +16,8 @@ def architecture_faults(architecture: Architecture) -> list[str]:
     """Every reason why ``architecture`` cannot be built, one sentence each; empty if it can."""
     return [*_names(architecture), *_sizes(architecture), *_seasons(architecture), *_loss(architecture),
             *_statistics(architecture), *_directions(architecture), *_cell(architecture), *_layers(architecture),
-            *_encoder(architecture), *_stateful(architecture), *_attention(architecture)]  # fmt: skip
+            *_encoder(architecture), *_classes(architecture), *_stateful(architecture),
+            *_attention(architecture)]  # fmt: skip
 
 
 def _names(a: Architecture) -> list[str]:
@@ -105,6 +106,35 @@ def _statistics(a: Architecture) -> list[str]:
         faults.append(f"decoder {a.decoder!r} asks no queries that facts could go into; use decoder 'parallel'")
     if a.blend and not a.summarises:
         faults.append("blend mixes in Theta and Holt, which need statistics; use base 'statistical' or blend 0")
+    return faults
+
+
+def _classes(a: Architecture) -> list[str]:
+    if (a.loss == CLASSES) != (a.classes > 0):
+        return [
+            f"loss {a.loss!r} forecasts numbers, and the target holds classes; use loss {CLASSES!r}"
+            if a.classes
+            else f"loss {CLASSES!r} forecasts classes, and the target holds numbers; name a column of words with "
+            "--target, or have its numbers taken for names with --classes"
+        ]
+    if not a.classes:
+        return []
+    faults = [
+        f"{name} is about numbers, and the target holds classes; leave it out"
+        for name, given in (
+            (f"transform {a.transform!r}", a.transform != "none"),
+            (f"base {a.base!r}", a.base != "none"),
+            ("error 'relative'", a.error == "relative"),
+            ("spread 'history'", a.spread == "history"),
+            ("facts", a.facts),
+            ("deseasonalise", a.season > 1),
+        )
+        if given
+    ]
+    if a.targets > 1:
+        faults.append(f"{a.targets} targets of classes cannot be forecast together; train a model for each")
+    if a.stateful:
+        faults.append("classes are forecast from windows, not from a carried state; leave out stateful")
     return faults
 
 

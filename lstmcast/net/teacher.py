@@ -33,7 +33,10 @@ class Teacher(NamedTuple):
     def told(self, transform: Transform, location: Tensor, scale: Tensor, factor: Tensor, offset: Tensor) -> Told:
         """The patches told, as the network would have read them; arguments as in ``Prediction``."""
         y, observed = transformed(transform, (self.target - offset) / factor, self.observed)
-        z = normalised(y, observed, location, scale)
+        return self.read_as(normalised(y, observed, location, scale), observed)
+
+    def read_as(self, z: Tensor, observed: Tensor) -> Told:
+        """The patches told where the network reads the target as z (B, H, ·), ``observed`` alike."""
         patch = -(-z.shape[1] // self.patches.shape[1])
         spare = (0, 0, 0, patch * self.patches.shape[1] - z.shape[1])
         rows = self.patches.repeat_interleave(patch, 1).unsqueeze(-1)

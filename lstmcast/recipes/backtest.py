@@ -21,6 +21,7 @@ from lstmcast.fit import device
 from lstmcast.fit.learn import learn
 from lstmcast.fit.plan import main_season
 from lstmcast.forecast.backtest import backtest_frame
+from lstmcast.forecast.classes import SCORES, ClassVerdict, class_frame, judge_classes
 from lstmcast.forecast.coherent import Forest
 from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.predict import quantiles_at
@@ -67,6 +68,11 @@ def backtest(
         on_progress(Notice(f"{len(panel.ids) - len(origins)} series have no room for the origins: left out", "warning"))
     wish = settings.model_copy(update={"network": settings.network.model_copy(update={"horizon": horizon})})
     against = tuple(dict.fromkeys((AGAINST, *baselines)))
+    if panel.schema.classes and set(against) - {AGAINST}:
+        raise UsageError(
+            f"the baseline {against[1]} forecasts numbers, and the target holds classes",
+            remedy="leave out --baselines: seasonal naive and the shares of the classes are always there",
+        )
     if trained is not None:
         _require_unseen(trained, panel, origins)
         season = int(trained.summary["season"])
@@ -83,7 +89,11 @@ def backtest(
         frame = _trained_frame(panel, origins, wish, season, against, refit=refit, on_progress=on_progress)
     limit = panel.ends.copy()
     limit[panel.segment_of(origins[:, 0])] = origins[:, 0]
-    verdict = judge(frame, panel, limit=limit, season=season, baselines=against)
+    verdict: Verdict | ClassVerdict
+    if panel.schema.classes:
+        verdict = judge_classes(frame, panel)
+    else:
+        verdict = judge(frame, panel, limit=limit, season=season, baselines=against)
     write_table(_shown(frame, panel), output, format=format, keys=KEYS, safe=safe_csv)
     write_table(verdict.tidy, metrics, format=format, keys=(*KEYS, "step", "metric"), safe=safe_csv)
     failed = fail_below_skill is not None and not verdict.skill >= fail_below_skill
@@ -92,7 +102,7 @@ def backtest(
         facts=verdict.facts()
         | {"origins": windows, "stride": stride or horizon, "refit": refit, "output": masked(output)},
         lines=_lines(verdict, output, metrics, fail_below_skill if failed else None),
-        table=_table(verdict, against),
+        table=_table(verdict),
     )
 
 
@@ -179,6 +189,11 @@ class _Judge:
     def frame(self, panel: Panel, origins: NDArray[np.int64], season: int, against: tuple[str, ...]) -> pd.DataFrame:
         """Forecasts at ``origins`` (N', windows), made to add up as the settings say."""
         trained, cutoffs = self.network.architecture.quantiles, origins.reshape(-1)
+        if panel.schema.classes:
+            limit = panel.ends.copy()
+            limit[panel.segment_of(origins[:, 0] - 1)] = origins[:, 0]
+            made = quantiles_at(self.network, panel, cutoffs)
+            return class_frame(panel, cutoffs, made, season=season, limit=limit)
         quantiles = corrected(quantiles_at(self.network, panel, cutoffs), trained, self.factors)
         coherent = None
         if panel.schema.parents and self.settings.coherent not in {None, "none"}:
@@ -204,13 +219,14 @@ class _Judge:
 
 def _shown(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     clock = panel.schema.clock
-    shown = frame.drop(columns="target") if frame["target"].nunique() == 1 else frame
+    shown = frame[[name for name in frame.columns if not str(name).endswith(SCORES)]]
+    shown = shown.drop(columns="target") if frame["target"].nunique() == 1 else shown
     texts = {name: clock.format(shown[name].to_numpy(dtype=np.int64)) for name in ("cutoff", "ds")}
     return shown.assign(**texts)
 
 
-def _table(verdict: Verdict, against: tuple[str, ...]) -> Table:
-    columns = ("metric", "lstmcast", *against)
+def _table(verdict: Verdict | ClassVerdict) -> Table:
+    columns = ("metric", "lstmcast", *map(str, verdict.overall.columns[1:]))
     rows = tuple((metric, *map(_rounded, values)) for metric, *values in verdict.overall.itertuples())
     return Table("backtest", columns, rows)
 
@@ -219,7 +235,7 @@ def _rounded(value: float) -> Any:
     return float(f"{value:.5g}") if np.isfinite(value) else None
 
 
-def _lines(verdict: Verdict, output: str, metrics: str, fail_below: float | None) -> tuple[str, ...]:
+def _lines(verdict: Verdict | ClassVerdict, output: str, metrics: str, fail_below: float | None) -> tuple[str, ...]:
     told = [f"verdict: {verdict.sentence()}"]
     if fail_below is not None:
         told.append(f"the skill {verdict.skill:.3f} is below --fail-below-skill {fail_below:g}")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lstmcast.config import Settings
 from lstmcast.data.reader import read
+from lstmcast.data.schema import require_numbers
 from lstmcast.data.writer import write_table
 from lstmcast.errors import StoppedError, UsageError
 from lstmcast.fit import device
@@ -53,6 +54,7 @@ def compare(
         check_suffix(chart)
     device.use_threads(settings.training.threads)
     panel = read(sources, settings.reader, on_progress=on_progress).panel
+    require_numbers(panel.schema, "compare")
     plan = make(panel, settings)
     everyone = () if configs else (*CELLS, *COMPARATORS)
     field = candidates(plan, tuple(dict.fromkeys(cells)) or everyone) + configured(plan, panel, configs or {})

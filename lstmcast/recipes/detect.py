@@ -27,6 +27,7 @@ from lstmcast.data.clock import Clock
 from lstmcast.data.moments import Moments
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
+from lstmcast.data.schema import require_numbers
 from lstmcast.data.writer import STDOUT, Format, check_output, write_table
 from lstmcast.errors import LstmcastError, UsageError
 from lstmcast.masking import masked
@@ -161,7 +162,9 @@ def _read(
     schema = kept.schema if kept else trained.schema if trained else None
     reader = settings.reader.asking_like(trained.settings.reader) if trained and sources else settings.reader
     named = sources or list(trained.sources if trained else ())
-    return read(named, reader, schema=schema, on_progress=on_progress)
+    reading = read(named, reader, schema=schema, on_progress=on_progress)
+    require_numbers(reading.panel.schema, "detect-anomalies")
+    return reading
 
 
 def _asked(settings: Settings, wishes: Wishes) -> str:

@@ -19,7 +19,7 @@ from lstmcast.config import ReaderSettings
 from lstmcast.data.findings import RefusedError
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import examine
-from lstmcast.data.schema import Schema
+from lstmcast.data.schema import Schema, require_numbers
 from lstmcast.data.sources import is_there
 from lstmcast.data.writer import write_table
 from lstmcast.errors import DataError
@@ -27,7 +27,8 @@ from lstmcast.fit.facts import measure
 from lstmcast.forecast import metrics
 from lstmcast.forecast.actuals import histories, locate, meet, same_series, target_columns
 from lstmcast.forecast.baselines import BASELINES
-from lstmcast.forecast.forecast_file import Sidecar, read_forecasts, read_sidecar
+from lstmcast.forecast.classes import score_classes
+from lstmcast.forecast.forecast_file import Sidecar, classes_in, read_forecasts, read_sidecar
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
 
 AGAINST = ("seasonal-naive", "naive", "naive2")
@@ -57,6 +58,8 @@ class Scored:
     @property
     def leading(self) -> str:
         """The metric series are ranked by: scaled where there is a scale."""
+        if "log_loss" in self.overall.index:
+            return "log_loss"
         scaled = self.overall[metrics.MODEL].get("mase", math.nan)
         return "mae" if math.isnan(scaled) else "mase"
 
@@ -80,6 +83,10 @@ class Scored:
         yield f"{prefix}{counts['scored']:,} forecasts of {counts['series']:,} series, {counts['steps']} steps ahead"
         value: dict[Any, float] = self.overall.loc[self.leading].to_dict()
         skill = value.get("skill", math.nan)
+        if self.leading == "log_loss":
+            hit = self.overall.loc["accuracy"]
+            beside = f" (seasonal naive {hit[SKILL_AGAINST]:.1%})" if SKILL_AGAINST in hit else ""
+            yield f"{prefix}accuracy {hit[metrics.MODEL]:.1%}{beside}; log loss {value[metrics.MODEL]:.4g}"
         if not math.isnan(skill):
             verdict = "better" if skill > 0 else "worse"
             yield (
@@ -123,7 +130,11 @@ def evaluate(
     if past is not None:
         season = _choose_season(season, sidecar, past.panel)
         on_progress(Notice(f"history: {past.origin}; season: {season} rows"))
-    scored = [_score(rows, past, season=season or 1) for _, rows in met.groupby("target", sort=False)]
+    if classes := classes_in(frame):
+        scored = [_score_classes(met, past, classes, panel.schema, season=season or 1)]
+    else:
+        require_numbers(panel.schema, f"the forecast in {forecast}")
+        scored = [_score(rows, past, season=season or 1) for _, rows in met.groupby("target", sort=False)]
     if output is not None:
         write_table(_tidy(scored), output)
     context = {"season": season if past else None, "history": past.origin if past else None}
@@ -239,6 +250,32 @@ def _score(rows: pd.DataFrame, past: Past | None, *, season: int) -> Scored:
         **metrics.unscored(rows),
     }
     return Scored(target, overall, tidy, counts)
+
+
+def _score_classes(
+    rows: pd.DataFrame, past: Past | None, classes: tuple[str, ...], schema: Schema, *, season: int
+) -> Scored:
+    """As ``_score``, for forecasts of classes. Raises ``DataError`` for actuals that hold none of these classes."""
+    if not set(schema.classes) & set(classes):
+        raise DataError(
+            f"the forecast is about the classes {', '.join(classes[:6])}, and the actuals hold none of them",
+            remedy="name the column with --target; numbers that are names need --classes",
+        )
+    place = {number: classes.index(name) for number, name in enumerate(schema.classes) if name in classes}
+    rows = rows.assign(y=rows["y"].map(place))
+    if past is not None:
+        rows, _ = _add_baselines(rows, past, column=0, season=season)
+        rows[SKILL_AGAINST] = rows[SKILL_AGAINST].map(place)
+    overall, tidy = score_classes(rows, classes)
+    counted = rows[rows["y"].notna() & rows[metrics.MODEL].notna()]
+    counts = {
+        "scored": len(counted),
+        "series": int(counted["unique_id"].nunique()),
+        "steps": int(counted["step"].max()),
+        "series_without_history": 0,
+        **metrics.unscored(rows),
+    }
+    return Scored(str(rows["target"].iloc[0]), overall, tidy, counts)
 
 
 def _tidy(scored: Sequence[Scored]) -> pd.DataFrame:

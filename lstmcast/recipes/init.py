@@ -87,6 +87,7 @@ def _as_settings(schema: Schema) -> dict[str, Any]:
         "future": schema.future or None,
         "parent": schema.parent or None,
         "static": schema.static or None,
+        "classes": bool(schema.classes) or None,
         "freq": schema.frequency.name,
         "tz": clock.tz,
         "date_format": clock.formats or None,

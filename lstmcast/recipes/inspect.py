@@ -15,6 +15,7 @@ from lstmcast.config import ReaderSettings
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
 from lstmcast.data.relatives import Relatives
+from lstmcast.data.schema import require_numbers
 from lstmcast.data.windows import Batch, Split, Windows, split
 from lstmcast.data.writer import write_table
 from lstmcast.errors import TooShortError, UsageError
@@ -93,6 +94,7 @@ def _looked_into(
     on_progress: OnProgress,
 ) -> tuple[list[Figure], int]:
     """The figures on the data, and the number of windows they rest on."""
+    require_numbers(trained.schema, "looking into forecasts with inspect")
     panel = read(sources, reader, schema=trained.schema, on_progress=on_progress).panel
     network = trained.forecaster.to(place)
     horizon = trained.architecture.horizon

@@ -21,7 +21,7 @@ from lstmcast.data.sources import is_there, open_sources
 from lstmcast.data.tabular import Typed, texts
 from lstmcast.errors import DataError, UsageError
 from lstmcast.family import nearest
-from lstmcast.forecast.forecast_file import read_forecasts, read_sidecar
+from lstmcast.forecast.forecast_file import classes_in, read_forecasts, read_sidecar
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 from lstmcast.report.charts import MAX_PANELS, anomaly_chart, check_suffix, forecast_chart, save_chart
 
@@ -48,6 +48,11 @@ def plot(
     sidecar = read_sidecar(file)
     anomalies = _read_anomalies(file)
     rows = read_forecasts(file) if anomalies is None else anomalies
+    if anomalies is None and classes_in(rows):
+        raise UsageError(
+            f"{file} forecasts classes, and a chart shows numbers",
+            remedy="open it in a spreadsheet: p- are probabilities",
+        )
     rows, lines = _choose(rows, series, file)
     if anomalies is not None:
         clock = sidecar.schema.clock if sidecar.schema else _infer_clock(rows, on_progress)

@@ -27,6 +27,7 @@ from lstmcast.data.writer import STDOUT, Format, check_output, is_file, write_js
 from lstmcast.errors import DataError, TooShortError, UsageError
 from lstmcast.fit import device as devices
 from lstmcast.forecast.backtest import interval_columns, target_names
+from lstmcast.forecast.classes import class_columns
 from lstmcast.forecast.coherent import Coherent, Forest
 from lstmcast.forecast.conformal import corrected
 from lstmcast.forecast.intervals import bounded, significant
@@ -229,16 +230,10 @@ def _lacks_future(panel: Panel, horizon: int, output: str) -> NDArray[np.bool_]:
 def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings, trained: Model, samples: int) -> pd.DataFrame:
     horizon = wish.horizon or 1
     kept = np.array([status != "skipped" for status in ahead.status])
-    vouched = corrected(ahead.quantiles[kept, :horizon], ahead.levels, np.array(trained.calibration["width_factors"]))
-    coherent = _coherent(panel, ahead, kept, vouched, wish, trained)
-    vouched = vouched if coherent is None else coherent.quantiles
-    columns = interval_columns(bounded(vouched, wish), ahead.levels, wish)
-    whole = list(columns)
-    if samples:
-        columns |= _sampled(vouched, ahead.levels, wish, trained, samples)
-    columns = {name: significant(values, panel.shift[kept, None]) for name, values in columns.items()}
-    if coherent is not None:
-        columns |= coherent.settled({name: columns[name] for name in whole})
+    if panel.schema.classes:
+        columns, coherent = class_columns(ahead.quantiles[kept, :horizon], panel.schema.classes), None
+    else:
+        columns, coherent = _numbers(panel, ahead, kept, wish, trained, samples)
     names, clock = target_names(panel), panel.schema.clock
     ids, cutoff = np.array(panel.ids, dtype=object)[kept], np.array(clock.format(ahead.cutoff[kept]), dtype=object)
     times = np.array(clock.format(ahead.times[kept, :horizon].reshape(-1)), dtype=object).reshape(-1, horizon)
@@ -257,6 +252,24 @@ def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings, trained: Model,
     if coherent is not None:
         last["coherent"] = np.where(np.repeat(coherent.holds, len(names), axis=0).reshape(-1), str(wish.coherent), "no")
     return pd.DataFrame(keys | flat | last)
+
+
+def _numbers(
+    panel: Panel, ahead: Forecast, kept: NDArray[np.bool_], wish: NetworkSettings, trained: Model, samples: int
+) -> tuple[dict[str, NDArray[Any]], Coherent | None]:
+    """Point forecast, intervals and paths, each (N', H, D), of the series ``kept`` (N,), and what made them add up."""
+    raw = ahead.quantiles[kept, : wish.horizon]
+    vouched = corrected(raw, ahead.levels, np.array(trained.calibration["width_factors"]))
+    coherent = _coherent(panel, ahead, kept, vouched, wish, trained)
+    vouched = vouched if coherent is None else coherent.quantiles
+    columns = interval_columns(bounded(vouched, wish), ahead.levels, wish)
+    whole = list(columns)
+    if samples:
+        columns |= _sampled(vouched, ahead.levels, wish, trained, samples)
+    columns = {name: significant(values, panel.shift[kept, None]) for name, values in columns.items()}
+    if coherent is not None:
+        columns |= coherent.settled({name: columns[name] for name in whole})
+    return dict(columns), coherent
 
 
 def _coherent(
@@ -297,6 +310,7 @@ def _facts(trained: Model, reading: Reading, panel: Panel, ahead: Forecast, outp
         "cutoff": panel.schema.clock.format(ahead.cutoff[[int(ahead.cutoff.argmax())]])[0],
         "model_id": trained.identity,
         "fingerprint": reading.fingerprint,
+        **({"classes": list(panel.schema.classes)} if panel.schema.classes else {}),
     } | ({} if ahead.memory is None else {"rows_read": ahead.rows_read, "begun_anew": len(ahead.anew)})
 
 
@@ -334,4 +348,5 @@ def _lines(facts: dict[str, Any], output: str) -> tuple[str, ...]:
     told = f"{facts['series']} series forecast ({counts}) after {facts['cutoff']}"
     if output == STDOUT:
         return (told,)
-    return (f"{told}: {output}", *([f"next: lstmcast plot {output}"] if is_file(output) else []))
+    further = f"evaluate {output} ACTUAL" if facts.get("classes") else f"plot {output}"
+    return (f"{told}: {output}", *([f"next: lstmcast {further}"] if is_file(output) else []))

@@ -20,6 +20,7 @@ from lstmcast.artifact import CHECKPOINTS, MANIFEST, Model, load
 from lstmcast.atomic import whole_folder
 from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
+from lstmcast.data.schema import require_numbers
 from lstmcast.data.writer import write_table
 from lstmcast.errors import (
     LstmcastError,
@@ -149,6 +150,7 @@ class _Night:
                 work=work,
                 on_progress=self.on_progress,
             )
+            require_numbers(intake.panel.schema, "a scheduled run")
             if not delivered.fingerprint:  # a database tells what it holds only when it is read
                 delivered = replace(delivered, fingerprint=intake.reading.fingerprint)
                 if last and self.is_unchanged(last, delivered):

@@ -24,6 +24,7 @@ from lstmcast.fit.budget import expected_seconds
 from lstmcast.fit.learn import HISTORY_COLUMNS, Learned, learn
 from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast.backtest import backtest_frame, scales
+from lstmcast.forecast.classes import ClassVerdict, class_frame, judge_classes
 from lstmcast.forecast.classical import best_classical
 from lstmcast.forecast.coherent import Coherent
 from lstmcast.forecast.conformal import cross_corrected
@@ -89,7 +90,7 @@ def train(
     calibration = {
         "coverage": verdict.coverage(),
         "width_factors": learned.factors.tolist(),
-        "dependence": dependence(learned.held, learned.actual, levels).round(4).tolist(),
+        "dependence": _dependence(learned, levels),
     }
     if panel.schema.parents:
         calibration["errors"] = learned.reliability(panel).facts()
@@ -110,9 +111,20 @@ def train(
     )
 
 
-def _verdict(learned: Learned, panel: Panel) -> tuple[Verdict, Verdict | None]:
+def _dependence(learned: Learned, levels: tuple[float, ...]) -> list[float]:
+    """How errors of steps k apart go together; classes have no errors of a size."""
+    if learned.plan.architecture.classes:
+        return [0.0] * learned.plan.architecture.horizon
+    return [float(value) for value in dependence(learned.held, learned.actual, levels).round(4)]
+
+
+def _verdict(learned: Learned, panel: Panel) -> tuple[Verdict | ClassVerdict, Verdict | None]:
     """What the held-out windows say of the trial; where forecasts are made to add up, also of each series by itself."""
     plan = learned.plan
+    if plan.architecture.classes:
+        rows, limit = plan.split.validation, plan.split.limit
+        frame = class_frame(panel, rows, learned.held, season=plan.season, limit=limit)
+        return replace(judge_classes(frame, panel), encoder=learned.encoder), None
     trained, how = plan.architecture.quantiles, plan.settings.network.coherent
     cutoffs = plan.split.validation
     vouched = learned.held
@@ -249,7 +261,7 @@ def _dry(panel: Panel, plan: Plan, table: Table | None, *, probe: bool) -> Outco
 
 
 def _lines(
-    verdict: Verdict, model: Path, sources: list[str], *, apart: Verdict | None, min_skill: float | None
+    verdict: Verdict | ClassVerdict, model: Path, sources: list[str], *, apart: Verdict | None, min_skill: float | None
 ) -> tuple[str, ...]:
     covered = [
         f"{name.removeprefix('coverage-')} % interval held {share:.1%}" for name, share in verdict.coverage().items()

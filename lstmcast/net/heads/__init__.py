@@ -80,8 +80,15 @@ LOSSES = Family(
         "smape_mase": Member(
             "lstmcast.net.heads.smape_mase:SMAPEMASEHead", "half sMAPE, half scaled absolute error, without intervals"
         ),
+        "categorical": Member(
+            "lstmcast.net.heads.categorical:CategoricalHead", "a probability for each class, where the target is words"
+        ),
     },
 )
+
+
+CLASSES = "categorical"
+"""The only loss for a target of classes, and for nothing else."""
 
 
 def is_probabilistic(loss: str) -> bool:
