@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -200,6 +201,11 @@ class NetworkSettings(Frozen):
     def _bounds_in_order(self) -> NetworkSettings:
         if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
             raise ValueError(f"minimum {self.minimum:g} is not below maximum {self.maximum:g}")
+        low, high = self.minimum, self.maximum
+        if self.integer and low is not None and high is not None and math.ceil(low) > math.floor(high):
+            raise ValueError(
+                f"there is no whole number between minimum {low:g} and maximum {high:g}; leave out integer"
+            )
         return self
 
 
@@ -314,7 +320,7 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]], *, choices: Choices) ->
     try:
         settings = Settings.model_validate(merged, context=choices)
     except ValidationError as error:
-        faults += [_sentence(fault, origins) for fault in error.errors()]
+        faults += [_sentence(fault, origins) for fault in error.errors() if not _only_follows(fault)]
     if faults:
         raise UsageError("\n".join(faults), remedy="correct these settings; `lstmcast train --help` shows each flag")
     return settings
@@ -375,6 +381,11 @@ def _sentence(fault: Any, origins: Mapping[str, str]) -> str:
         return f"{origin}: unknown key {'.'.join(place)!r}; {_hint(place)}"
     message = fault["msg"].removeprefix("Value error, ")
     return f"{origin}: {'.'.join(place)}: {message[:1].lower()}{message[1:]} (got {fault['input']!r})"
+
+
+def _only_follows(fault: Any) -> bool:
+    """A list that is too short because what it held was refused: that has been said."""
+    return fault["type"] == "too_short" and bool(fault["input"])
 
 
 def _no_section(origin: str, section: str, value: Any) -> str:

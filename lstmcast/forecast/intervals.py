@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from statistics import NormalDist
 
 import numpy as np
@@ -47,10 +48,16 @@ def significant(
 
 
 def bounded(quantiles: NDArray[np.float64], settings: NetworkSettings) -> NDArray[np.float64]:
-    """Apply ``minimum``, ``maximum`` and ``integer``: to forecasts and intervals alike, so order is kept."""
+    """Apply ``minimum``, ``maximum`` and ``integer``: to forecasts and intervals alike, so order is kept.
+
+    Whole numbers stay within the bounds as well: the least one at or above the minimum, the largest at or below the
+    maximum.
+    """
+    low, high = settings.minimum, settings.maximum
     if settings.integer:
         quantiles = np.round(quantiles)
-    if settings.minimum is None and settings.maximum is None:
+        low, high = (None if low is None else math.ceil(low)), (None if high is None else math.floor(high))
+    if low is None and high is None:
         return quantiles
-    clipped: NDArray[np.float64] = np.clip(quantiles, settings.minimum, settings.maximum)
+    clipped: NDArray[np.float64] = np.clip(quantiles, low, high)
     return clipped
