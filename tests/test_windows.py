@@ -179,7 +179,11 @@ def test_a_tail_that_is_told_what_came_before_knows_the_scale_of_the_whole(
         Windows(p, context=4, horizon=1, spread=True).gather(end).spread
         for p, end in zip((whole_panel, panel), ends, strict=True)
     )
-    torch.testing.assert_close(near, far, rtol=1e-4, atol=1e-6 * size)
+    assert near is not None
+    assert far is not None
+    torch.testing.assert_close(near[:, 1], far[:, 1], rtol=1e-4, atol=1e-6 * size)
+    means = [told[:, 0].numpy() + p.shift[[1, 0]] for told, p in ((near, panel), (far, whole_panel))]
+    np.testing.assert_allclose(*means, rtol=1e-6, atol=1e-6 * size)
 
 
 def test_moments_survive_json_and_know_nothing_of_other_series() -> None:
@@ -188,3 +192,15 @@ def test_moments_survive_json_and_know_nothing_of_other_series() -> None:
     assert again.count.ravel().tolist() == [1, 0, 2]
     assert again.mean.ravel().tolist() == [1e9, 0, known.mean[0, 0]]
     assert again.squares.ravel().tolist() == [0, 0, pytest.approx(0.18)]
+
+
+def test_the_spread_of_a_small_series_is_not_lost_beside_a_large_one() -> None:
+    noise = np.random.default_rng(3).normal(size=(2, 200))
+    panel = panel_of([1e7 * (20 + noise[0]), 3 + noise[1]])
+    cutoffs = torch.tensor([200, 250, 400])
+    told = Windows(panel, context=4, horizon=1, spread=True).gather(cutoffs).spread
+    assert told is not None
+    for at, rows in zip(told, (1e7 * (20 + noise[0]), 3 + noise[1, :50], 3 + noise[1]), strict=True):
+        level = panel.shift[0, 0] if rows.max() > 1e6 else 0.0
+        assert at[0, 0].item() == pytest.approx(rows.mean() - level, rel=1e-5)
+        assert at[1, 0].item() == pytest.approx(rows.std(), rel=1e-4)

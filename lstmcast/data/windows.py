@@ -31,7 +31,7 @@ class Batch:
     ``cutoff``          int64 (B,) flat panel row of the first target
     ``series``          int64 (B,)
     ``static``          float32 (B, S) what is said of each series as a whole; NaN where missing
-    ``spread``          float32 (B, D) deviation of all values of the series before the cutoff, where asked for
+    ``spread``          float32 (B, 2, D) mean and deviation of all values of the series before the cutoff, where asked
     ``parents``         int64 (B,) the lane of the series each one is part of, -1 for none; where told
     """
 
@@ -130,7 +130,9 @@ class _Flat:
 
 
 class _Past:
-    """Running sums of values and squares along the flat rows: what a series was like before any cutoff.
+    """Running sums of values and squares along each series: what it was like before any cutoff.
+
+    Each series has sums of its own: differences of sums over all would lose the digits of a small series after a large.
 
     Where the panel is a tail, what is known of the rows before it is added as Chan, Golub & LeVeque (1979) do.
     """
@@ -138,18 +140,18 @@ class _Past:
     def __init__(self, panel: Panel) -> None:
         observed = torch.from_numpy(panel.observed)
         values = torch.from_numpy(panel.values).double() * observed
-        self._first = torch.from_numpy(panel.offsets[np.searchsorted(panel.series, np.arange(len(panel.ids)))])
-        self._sums = [_running(part) for part in (observed.double(), values, values.square())]
+        first = panel.offsets[np.searchsorted(panel.series, np.arange(len(panel.ids)))]
+        lengths = np.diff(first, append=len(panel.values)).tolist()
+        self._sums = [_running(part, lengths) for part in (observed.double(), values, values.square())]
         self._earlier = None
         if panel.earlier is not None:
             known = panel.earlier.of(panel.ids)
             parts = (known.count, known.mean - panel.shift, known.squares)
             self._earlier = [torch.from_numpy(part) for part in parts]
 
-    def deviation(self, cutoff: Tensor, series: Tensor) -> Tensor:
-        """float32 (B, D) root mean square deviation of the rows of ``series`` (B,) before ``cutoff`` (B,)."""
-        first = self._first[series]
-        count, total, squares = (part[cutoff] - part[first] for part in self._sums)
+    def moments(self, cutoff: Tensor, series: Tensor) -> Tensor:
+        """float32 (B, 2, D) mean and deviation (root mean square) of the rows of ``series`` (B,) before ``cutoff``."""
+        count, total, squares = (part[cutoff - 1] for part in self._sums)
         mean = total / count.clamp(min=1)
         variance = (squares / count.clamp(min=1) - mean.square()).clamp(min=0)
         if self._earlier is not None:
@@ -157,12 +159,13 @@ class _Past:
             everything = (before + count).clamp(min=1)
             apart = (mean - level).square() * before * count / everything
             variance = (deviations + variance * count + apart) / everything
-        return variance.sqrt().float()
+            mean = (level * before + mean * count) / everything
+        return torch.stack([mean, variance.sqrt()], 1).float()
 
 
-def _running(part: Tensor) -> Tensor:
-    """(R, D) -> (R+1, D) sums of the rows before each row."""
-    return torch.cat([part.new_zeros(1, part.shape[1]), part.cumsum(0)])
+def _running(part: Tensor, lengths: list[int]) -> Tensor:
+    """(R, D) -> (R, D) sums of the rows of a series up to each row; its ``lengths`` in rows."""
+    return torch.cat([rows.cumsum(0) for rows in torch.split(part, lengths)])
 
 
 class Windows:
@@ -196,7 +199,7 @@ class Windows:
             cutoff=cutoff,
             series=series,
             static=flat.static[series],
-            spread=None if self._past is None else self._past.deviation(cutoff, series),
+            spread=None if self._past is None else self._past.moments(cutoff, series),
             parents=parents,
         )
 

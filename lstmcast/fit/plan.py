@@ -283,7 +283,7 @@ def _architecture(
     rules = network_rules(way, settings, facts, horizon=horizon, usual_season=season, windows=windows)
     rules["hidden"] = (hidden(facts), f"{facts.rows:,} rows")
     rules["dropout"] = (0.1, "usual for one layer")
-    rules["transform"] = transform(facts, wish.loss)
+    rules["transform"] = transform(facts, wish.loss, wish.normaliser)
     rules |= {key: (value, "another member") for key, value in difference.items() if key in rules}
     chosen: dict[str, Any] = {key: settle(key, getattr(wish, key), *rule) for key, rule in rules.items()}
     seasonal = chosen.pop("deseasonalise")

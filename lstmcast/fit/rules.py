@@ -101,6 +101,7 @@ def _windowed(chosen: Regime, settings: Settings, facts: Facts, horizon: int) ->
     longest = max(facts.seasons, default=1) if clear else 1
     context = _context(chosen, longest, settings.network.patch or patch, horizon, facts)
     fits = 2 * season <= (settings.network.context or context)
+    by_series = settings.network.normaliser == "series"
     strong = season >= 7 and fits and not short and chosen == "panel" and facts.strength >= 0.5
     return {
         "patch": (patch, told if clear else f"{told}, none of them clear"),
@@ -111,7 +112,7 @@ def _windowed(chosen: Regime, settings: Settings, facts: Facts, horizon: int) ->
             else f"3 clear seasons, 2 horizons or 5 patches; {rows}",
         ),
         "normaliser": ("season-mean", told) if strong else ("last", "the last value is the level"),
-        "spread": ("deviation", "of the context"),
+        "spread": ("history", "of the whole series") if by_series else ("deviation", "of the context"),
         "base": ("seasonal", told) if strong else ("none", f"{told}, {rows}"),
         "highway": (not short, rows),
         **_WITHOUT_STATISTICS,
@@ -184,8 +185,10 @@ def affordable_context(facts: Facts, horizon: int, patch: int) -> int:
     return max(patch, rows // patch * patch)
 
 
-def transform(facts: Facts, loss: str) -> tuple[str, str]:
+def transform(facts: Facts, loss: str, normaliser: str | None) -> tuple[str, str]:
     """The transform of values, and why."""
+    if normaliser == "series":
+        return "none", "the whole series is measured as it is"
     if loss == CLASSES:
         return "none", "classes are names, not numbers"
     if loss == "mse":

@@ -73,6 +73,11 @@ class Architecture:
     attention: str = "none"
 
     @property
+    def measured_by_all(self) -> bool:
+        """Whether a context is measured by all rows of its series up to the cutoff."""
+        return self.spread == "history" or self.normaliser == "series"
+
+    @property
     def columns(self) -> int:
         """Columns in which the context is read: one for each target, or for each class."""
         return self.classes or self.targets

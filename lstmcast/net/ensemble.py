@@ -74,8 +74,8 @@ class Ensemble(nn.Module):
 
     @property
     def needs_spread(self) -> bool:
-        """Whether some member is measured by the deviation of the whole series."""
-        return any(shape.spread == "history" for shape in self.architectures)
+        """Whether some member is measured by the mean or the deviation of the whole series."""
+        return any(shape.measured_by_all for shape in self.architectures)
 
     def forward(
         self,

@@ -122,8 +122,8 @@ class Forecaster(nn.Module):
 
     @property
     def needs_spread(self) -> bool:
-        """Whether the network is measured by the deviation of the whole series."""
-        return self.architecture.spread == "history"
+        """Whether the network is measured by the mean or the deviation of the whole series."""
+        return self.architecture.measured_by_all
 
     def set_covariate_scale(self, mean: Tensor, scale: Tensor) -> None:
         """Standardise covariates with these means and deviations (K,) from now on; a deviation of 0 counts as 1."""
@@ -157,10 +157,10 @@ class Forecaster(nn.Module):
 
         context (B, reach, D) in the user's units and observed (B, reach, D) bool; past (B, reach, K) all covariates
         over the context, future (B, H, Kf) those known ahead, NaN = missing. ``summary`` is that of ``summarise``,
-        where it has been made already; ``spread`` (B, D) is the deviation of the whole series up to the cutoff, which
-        spread 'history' needs; ``static`` (B, S) what is said of the series as a whole; ``parents`` int64 (B,) the
-        lane of each one's parent, -1 where it has none, which encoder 'hierarchy' goes by. ``teacher`` knows some of
-        what comes, for decoders that read what they have written.
+        where it has been made already; ``spread`` (B, 2, D) are mean and deviation of the whole series up to the
+        cutoff, which spread 'history' and normaliser 'series' need; ``static`` (B, S) what is said of the series as a
+        whole; ``parents`` int64 (B,) the lane of each one's parent, -1 where it has none, which encoder 'hierarchy'
+        goes by. ``teacher`` knows some of what comes, for decoders that read what they have written.
         """
         a = self.architecture
         frame = self._framed(context, observed, summary, spread)
@@ -205,7 +205,8 @@ class Forecaster(nn.Module):
         if summary is not None:
             return summarised(a, self.transform, self.normaliser, context, observed, summary)
         if not (isinstance(self.normaliser, StreamingNormaliser) and a.stateful):
-            return plain(self.transform, self.normaliser, context, observed, spread if a.spread == "history" else None)
+            told = spread if a.measured_by_all else None
+            return plain(self.transform, self.normaliser, context, observed, told, whole=a.spread == "history")
         y, observed = transformed(self.transform, context, observed)
         locations, scales, _ = self.normaliser.stream(y, observed, self.normaliser.initial_state(len(y), y))
         one = y.new_ones(1, 1, 1)

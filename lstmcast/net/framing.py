@@ -54,13 +54,20 @@ def normalised(y: Tensor, observed: Tensor, location: Tensor, scale: Tensor) -> 
 
 
 def plain(
-    transform: Transform, normaliser: Normaliser, context: Tensor, observed: Tensor, spread: Tensor | None
+    transform: Transform,
+    normaliser: Normaliser,
+    context: Tensor,
+    observed: Tensor,
+    spread: Tensor | None,
+    *,
+    whole: bool = True,
 ) -> Frame:
-    """The frame of a context (B, T, D) by itself, in units of ``spread`` (B, D) if given."""
+    """The frame of a context (B, T, D) by itself. ``spread`` (B, 2, D) tells mean and deviation of its whole series;
+    the deviation is the unit where the ``whole`` is to measure the context."""
     y, observed = transformed(transform, context, observed)
-    location, scale = normaliser.locate(y, observed, None)
-    if spread is not None:
-        scale = masked.floored(spread.unsqueeze(1), masked.mean(y.abs(), observed))
+    location, scale = normaliser.locate(y, observed, None if spread is None else spread[:, :1])
+    if spread is not None and whole:
+        scale = masked.floored(spread[:, 1:], masked.mean(y.abs(), observed))
     z = normalised(y, observed, location, scale)
     one = y.new_ones(1, 1, 1)
     return Frame(z, observed, location, scale, one, torch.zeros_like(one), None, None, one)

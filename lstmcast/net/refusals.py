@@ -92,10 +92,9 @@ def _loss(a: Architecture) -> list[str]:
 
 def _statistics(a: Architecture) -> list[str]:
     faults = []
-    if a.spread == "history" and (a.transform != "none" or a.summarises or a.stateful):
-        faults.append(
-            "spread 'history' measures values as they are, in windows; use transform 'none' or another spread"
-        )
+    if a.measured_by_all and (a.transform != "none" or a.summarises or a.stateful):
+        name = "spread 'history'" if a.spread == "history" else "normaliser 'series'"
+        faults.append(f"{name} measures values as they are, in windows; use transform 'none' or another")
     if a.summarises and a.stateful:
         faults.append("a stateful network keeps no history to make statistics of; leave the statistical settings out")
     if a.base == "statistical" and a.decoder not in {"parallel", "direct"}:
@@ -125,7 +124,7 @@ def _classes(a: Architecture) -> list[str]:
             (f"transform {a.transform!r}", a.transform != "none"),
             (f"base {a.base!r}", a.base != "none"),
             ("error 'relative'", a.error == "relative"),
-            ("spread 'history'", a.spread == "history"),
+            ("measuring by the whole series", a.measured_by_all),
             ("facts", a.facts),
             ("deseasonalise", a.season > 1),
         )

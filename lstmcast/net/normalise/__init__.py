@@ -20,7 +20,8 @@ class Normaliser(Protocol):
     def locate(self, y: Tensor, observed: Tensor, level: Tensor | None) -> tuple[Tensor, Tensor]:
         """y (B, T, D) transformed values, observed (B, T, D) bool -> location (B, 1, D), scale (B, 1, D) > 0.
 
-        ``level`` (B, 1, D) is the smoothed level of the history where the network summarises it, else None.
+        ``level`` (B, 1, D) is the smoothed level of the history where the network summarises it, the mean of the whole
+        series where it is told of that, else None.
         """
         ...
 
@@ -45,6 +46,9 @@ NORMALISERS = Family(
         "season-mean": Member("lstmcast.net.normalise.season_mean:SeasonMean", "around the mean of the last season"),
         "revin": Member("lstmcast.net.normalise.revin:RevIN", "around the mean of the context"),
         "level": Member("lstmcast.net.normalise.level:Level", "around the level of simple exponential smoothing"),
+        "series": Member(
+            "lstmcast.net.normalise.series:Series", "around the mean of the whole series up to the cutoff"
+        ),
         "causal": Member("lstmcast.net.normalise.causal:Causal", "around a running level, carried from row to row"),
     },
 )
