@@ -175,9 +175,19 @@ class NetworkSettings(Frozen):
     memory: int | None = Field(None, ge=1, le=8192, description="width of the cell `projected` (default 2·hidden)")
     heads: int | None = Field(None, ge=1, description="heads of the cell `slstm` (default 4 where they divide hidden)")
     form: Literal["product", "additive"] = Field("product", description="form of the cell `multiplicative`")
-    forget_bias: Literal["one", "chrono"] = Field(
-        "one", description="forget gates begin open, or with memories of all lengths up to the context"
+    forget_bias: Literal["one", "zero", "chrono"] = Field(
+        "one", description="forget gates begin open, half open, or with memories of all lengths up to the context"
     )
+    input_init: Literal["xavier", "uniform", "normal"] = Field(
+        "xavier", description="first weights on inputs: Xavier, within ±1/√hidden, or normal with variance 1/hidden"
+    )
+    recurrent_init: Literal["orthogonal", "xavier", "uniform", "normal"] = Field(
+        "orthogonal", description="first weights on h, gate by gate"
+    )
+    candidate_init: Literal["same", "normal"] = Field(
+        "same", description="first weights of the candidate: as the others, or normal with variance 1/hidden"
+    )
+    depth_gate: bool = Field(False, description="the memory of each layer goes into that of the next through a gate")
     shared_layers: bool = Field(False, description="all layers have the same weights")
     checkpointing: bool = Field(False, description="less memory in training, some more time")
     variational: float = Field(0.0, ge=0, lt=1, description="dropout of inputs and h, one mask per sequence")

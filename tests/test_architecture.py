@@ -59,6 +59,7 @@ NET = (
     "homeward",
     "loop",
     "scan",
+    "depth initial",
     "stack tree absent kinship",
     "encoder attention",
     "embed encoding framing",

@@ -32,7 +32,8 @@ _JUDGED, _FEWEST_JUDGED = 10_000, 500  # held-out windows: the last digits of a 
 _JUDGED_VALUES = 4_000_000  # forecast in all of them: bounds memory
 
 _PASSED = ("encoder", "memory", "heads", "form", "forget_bias", "shared_layers", "checkpointing", "variational",
-           "weight_drop", "layer_drop", "zoneout", "attention")  # fmt: skip
+           "weight_drop", "layer_drop", "zoneout", "attention", "depth_gate", "input_init",
+           "recurrent_init", "candidate_init")  # fmt: skip
 
 T = TypeVar("T")
 

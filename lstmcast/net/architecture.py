@@ -17,10 +17,10 @@ class Architecture:
     ``future`` covariates known over context and horizon; ``static`` says how many words each covariate of a whole
     series has, 0 for a number. ``quantiles`` Q levels in (0, 1), ascending, with .5 among them; a point loss keeps
     (.5,). ``seasons`` are the lags of the seasonal base and of the season-mean normaliser, in rows. Family names are
-    those of the tables in ``net/*/__init__.py``. ``encoder`` is "stack", "tree", "hierarchy" or
-    "none";
-    ``memory``, ``heads``, ``form`` ("product" or "additive") and ``forget_bias`` ("one" or "chrono") are told to the
-    cell; the last four are the shares of ``stack.Regularisation``. ``attention`` is "none", "additive" or "dot".
+    those of the tables in ``net/*/__init__.py``. ``encoder`` is "stack", "tree", "hierarchy" or "none";
+    ``memory``, ``heads``, ``form`` ("product" or "additive") and ``forget_bias`` ("one", "zero" or "chrono") are told
+    to the cell; ``variational`` to ``zoneout`` are the shares of ``stack.Regularisation``, and ``forget_bias`` and the
+    three that end in ``init`` those of ``initial.Initial``. ``attention`` is "none", "additive" or "dot".
 
     ``history`` rows before the context are read by statistics only; ``season`` in rows (1: none) is what these take
     out of the series. ``spread`` says in which unit the context is measured, ``error`` in which the loss is. Without
@@ -71,6 +71,10 @@ class Architecture:
     layer_drop: float = 0.0
     zoneout: float = 0.0
     attention: str = "none"
+    depth_gate: bool = False
+    input_init: str = "xavier"
+    recurrent_init: str = "orthogonal"
+    candidate_init: str = "same"
 
     @property
     def measured_by_all(self) -> bool:

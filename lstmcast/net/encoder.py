@@ -8,6 +8,7 @@ import torch
 
 from lstmcast.net.absent import Absent
 from lstmcast.net.architecture import Architecture
+from lstmcast.net.initial import Initial
 from lstmcast.net.kinship import Kinship
 from lstmcast.net.stack import Regularisation, Stack
 from lstmcast.net.tree import WindowTree
@@ -28,6 +29,8 @@ def build(a: Architecture, *, generator: torch.Generator) -> Stack | WindowTree 
         residual=a.residual,
         shared=a.shared_layers,
         checkpoint=a.checkpointing,
+        depth_gate=a.depth_gate,
+        initial=Initial(a.input_init, a.recurrent_init, a.candidate_init, a.forget_bias),  # type: ignore[arg-type]
         regularisation=Regularisation(a.dropout, a.variational, a.weight_drop, a.layer_drop, a.zoneout),
         options=_options(a),
         generator=generator,

@@ -11,6 +11,8 @@ from lstmcast.net.heads import CLASSES, LOSSES
 from lstmcast.net.normalise import NORMALISERS
 from lstmcast.net.transforms import TRANSFORMS
 
+_OWN_INIT = ("xavier", "orthogonal", "same")
+
 
 def architecture_faults(architecture: Architecture) -> list[str]:
     """Every reason why ``architecture`` cannot be built, one sentence each; empty if it can."""
@@ -188,17 +190,34 @@ def _cell(a: Architecture) -> list[str]:
             "the additive multiplicative cell needs as many inputs as hidden units, and above a bidirectional layer "
             "there are twice as many; use form 'product' or 1 layer"
         )
-    if a.forget_bias == "chrono" and a.cell == "rnn":
-        faults.append("cell 'rnn' has no gate that a chrono bias could be given to; use forget_bias 'one'")
+    if a.forget_bias != "one" and a.cell == "rnn":
+        faults.append(f"cell 'rnn' has no gate that a bias {a.forget_bias!r} could be given to; use forget_bias 'one'")
+    if a.candidate_init != "same" and a.cell == "rnn":
+        faults.append("cell 'rnn' has no candidate that could be drawn apart; leave candidate_init out")
     return faults
 
 
 def _layers(a: Architecture) -> list[str]:
     faults = [
         f"{name} is about the layers above the first and there is only one; use layers 2 or leave it out"
-        for name, given in (("shared_layers", a.shared_layers), ("layer_drop", a.layer_drop))
+        for name, given in (
+            ("shared_layers", a.shared_layers),
+            ("layer_drop", a.layer_drop),
+            ("depth_gate", a.depth_gate),
+        )
         if given and a.layers < 2
     ]
+    if a.depth_gate:
+        faults += [
+            f"depth_gate {why}; leave out one of the two"
+            for why, given in (
+                (f"is written for cell 'lstm', whose memory it adds to, not for {a.cell!r}", a.cell != "lstm"),
+                ("joins layers step by step, and both directions of bidirectional do not keep step", a.bidirectional),
+                ("gives the layers above the first a gate more, and shared_layers makes all alike", a.shared_layers),
+                ("runs by the cell's own steps and keeps all of them, so checkpointing saves nothing", a.checkpointing),
+            )
+            if given
+        ]
     if a.shared_layers and a.bidirectional:
         faults.append(
             "shared_layers give all layers the weights of the first, but above a bidirectional layer there are twice "
@@ -225,7 +244,8 @@ def _encoder(a: Architecture) -> list[str]:
             ("layers", a.layers > 1),
             ("bidirectional", a.bidirectional),
             ("checkpointing", a.checkpointing),
-            ("chrono bias", a.forget_bias == "chrono"),
+            ("bias of its own choice", a.forget_bias != "one"),
+            ("choice of first weights", (a.input_init, a.recurrent_init, a.candidate_init) != _OWN_INIT),
             ("variational", a.variational),
             ("weight_drop", a.weight_drop),
             ("zoneout", a.zoneout),

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from lstmcast.errors import UsageError
 from lstmcast.net import draws
 from lstmcast.net.cells import CELLS, Cell, State
+from lstmcast.net.depth import DepthGated
+from lstmcast.net.initial import PLAIN, Initial, redraw
 from lstmcast.net.scan import QUIET, Noise, mix, scan, trace
 
 Advance: TypeAlias = Callable[[Cell, Tensor, State], State]
@@ -51,7 +53,8 @@ class Stack(nn.Module):
 
     Its state is the flat tuple of its cells' states, layer by layer, the forward cell's before the backward one's.
     ``residual`` adds the input of every layer but the first to its output; ``shared`` gives all layers the weights of
-    the first; ``checkpoint`` keeps every √T-th state in training and computes the rest again.
+    the first; ``checkpoint`` keeps every √T-th state in training and computes the rest again. ``depth_gate`` lets the
+    memory of each layer into that of the next.
     ``width`` is the width of its output: C, or 2C with both directions; ``state_widths`` that of each state tensor.
     """
 
@@ -68,21 +71,26 @@ class Stack(nn.Module):
         checkpoint: bool = False,
         dropout: float = 0.0,
         regularisation: Regularisation | None = None,
+        depth_gate: bool = False,
+        initial: Initial = PLAIN,
         options: Mapping[str, Any] | None = None,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.residual, self.checkpoint, self.layers = residual, checkpoint, layers
+        self.residual, self.checkpoint, self.layers, self.depth_gate = residual, checkpoint, layers, depth_gate
         self.regularisation = regularisation or Regularisation(dropout=dropout)
         self.width = hidden * (2 if bidirectional else 1)
         self.directions = 2 if bidirectional else 1
-        build = CELLS.load(cell)
-        widths = [inputs] + [self.width] * (0 if shared else layers - 1)
+        first = CELLS.load(cell)
+        above = DepthGated if depth_gate else first
+        builds = [first] + [above] * (0 if shared else layers - 1)
         self.cells = nn.ModuleList(
-            build(width, hidden, generator=generator, **(options or {}))
-            for width in widths
+            build(self.width if layer else inputs, hidden, generator=generator, **(options or {}))
+            for layer, build in enumerate(builds)
             for _ in range(self.directions)
         )
+        for built in cast("list[Cell]", list(self.cells)):
+            redraw(built, initial, generator=generator)
         one_lane = self.initial_state(1)
         self.state_widths = tuple(part.shape[1] for part in one_lane)
         self._parts = len(one_lane) // (self.layers * self.directions)
@@ -93,6 +101,9 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """x (B, T, F) from ``state``: outputs (B, T, width) and the state after the last step of each cell."""
+        if self.depth_gate:
+            x, every = self.trace(x, state)
+            return x, tuple(part[:, -1] for part in every)
         states = self._split(state)
         finals: list[State] = []
         for layer, (cell, *backward) in enumerate(self._layers()):
@@ -120,7 +131,7 @@ class Stack(nn.Module):
             below = self._between(x, layer)
             outputs = []
             for cell, backward in zip(cells, (False, True), strict=False):  # one of them where only forward is read
-                read = below.flip(1) if backward else below
+                read = below.flip(1) if backward else self._fed(below, found[-1].after if layer else ())
                 start = next(states)
                 after: State = self._run(trace, cell, read, start)
                 before = tuple(
@@ -161,9 +172,13 @@ class Stack(nn.Module):
         kept: list[State] = []
         for layer, (cell,) in enumerate(self._layers()):
             below = self._between(x, layer)
-            kept.append(advance(cell, below, next(states)))
+            kept.append(advance(cell, self._fed(below, kept[-1] if layer else ()), next(states)))
             x = self._above(kept[-1][0], below, layer)
         return x, tuple(part for parts in kept for part in parts)
+
+    def _fed(self, below: Tensor, beneath: State) -> Tensor:
+        """What a layer reads: the output of the one below and, with depth gates, its memory."""
+        return torch.cat([below, beneath[1]], -1) if self.depth_gate and beneath else below
 
     def _step(self, cell: Cell, below: Tensor, before: State) -> State:
         _, after = cell.step(below, before)
@@ -172,6 +187,8 @@ class Stack(nn.Module):
     def _run(self, road: Callable[..., Any], cell: Cell, x: Tensor, state: State, **options: Any) -> Any:
         """``scan`` or ``trace`` with this sequence's noise."""
         options["noise"] = self._noise(x, state)
+        if isinstance(cell, DepthGated):
+            options["road"] = "readable"
         share = self.regularisation.weight_drop if self.training else 0.0
         if not share:
             return road(cell, x, state, **options)

@@ -7,7 +7,8 @@ starts from, and which parts of the network it replaces.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lstmcast.family import Family, Member
 
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
 
     from lstmcast.net.architecture import Architecture
     from lstmcast.net.forecaster import Forecaster
+
+
+UNASKED: Mapping[str, Any] = {
+    "attention": "none",
+    "candidate_init": "same",
+    "checkpointing": False,
+    "depth_gate": False,
+    "forget_bias": "one",
+    "form": "product",
+    "heads": None,
+    "layer_drop": 0.0,
+    "memory": None,
+    "shared_layers": False,
+}
+"""What only recurrent cells and their layers understand: a comparator passes it by."""
 
 
 class Comparator(Protocol):

@@ -59,6 +59,12 @@ def _slstm(cell: Any) -> int:
     return int(4 * cell.hidden * (cell.hidden // cell.heads + cell.inputs + 1))
 
 
+def _depth_gated(cell: Any) -> int:
+    """F are the inputs without the memory of the layer below."""
+    c, f = cell.hidden, cell.inputs - cell.hidden
+    return int(4 * c * (c + f + 1) + 4 * c + c * (f + 3))
+
+
 _FORMULAS: dict[str, tuple[str, Count]] = {
     "LSTM": ("4C(C+F+1) + 4C", _gated(4, 4)),
     "GRU": ("3C(C+F+1) + 3C", _gated(3, 3)),
@@ -70,6 +76,7 @@ _FORMULAS: dict[str, tuple[str, Count]] = {
     "Multiplicative": ("4C(C+F+1) + C(C+F)", _multiplicative),
     "Highway": ("5C(C+F+1)", _gated(5)),
     "SLSTM": ("4C(C/heads+F+1)", _slstm),
+    "DepthGated": ("4C(C+F+1) + 4C + C(F+3)", _depth_gated),
 }
 
 

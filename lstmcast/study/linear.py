@@ -12,6 +12,7 @@ from lstmcast.net import weights
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.encoding import Encoding
 from lstmcast.net.forecaster import Forecaster
+from lstmcast.study import UNASKED
 
 State = tuple[Tensor, ...]
 
@@ -33,8 +34,9 @@ class Linear:
             "bidirectional": False,
             "decoder": "direct",
             "facts": False,
+            **UNASKED,
         }
-        return replace(given, highway=True, **plain)  # type: ignore[arg-type]  # the values fit their fields
+        return replace(given, highway=True, **plain)
 
     def move_into(self, network: Forecaster, *, generator: torch.Generator) -> None:  # noqa: ARG002  # nothing is drawn
         shape = network.architecture

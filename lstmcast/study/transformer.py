@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lstmcast.errors import UsageError
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.forecaster import Forecaster
+from lstmcast.study import UNASKED
 
 State = tuple[Tensor, ...]
 _HEADS = (4, 2, 1)
@@ -29,7 +30,8 @@ class Transformer:
                 "comparator 'transformer' reads whole windows and carries no state from row to row",
                 remedy="leave it out of --cells, or leave out --stateful",
             )
-        return replace(given, cell="rnn", layers=1, residual=False, bidirectional=False, decoder="direct", facts=False)
+        plain = {"cell": "rnn", "layers": 1, "residual": False, "bidirectional": False, "decoder": "direct"}
+        return replace(given, facts=False, **plain, **UNASKED)  # type: ignore[arg-type]  # the values fit their fields
 
     def move_into(self, network: Forecaster, *, generator: torch.Generator) -> None:
         shape = network.architecture
