@@ -255,6 +255,24 @@ def test_held_out_rows_of_relatives_are_not_learned_from() -> None:
     assert losses() == before
 
 
+def test_a_resumed_training_reads_the_same_trees() -> None:
+    rng = np.random.default_rng(0)
+    panel = panel_of([rng.normal(size=60).cumsum() for _ in range(4)])
+    object.__setattr__(panel, "schema", panel.schema.model_copy(update={"parents": {"s1": "s0", "s3": "s2"}}))
+    settings = Settings(
+        network=NetworkSettings(horizon=4, hidden=8, encoder="hierarchy"), training=TrainingSettings(members=1, batch=6)
+    )
+    plan = make(panel, settings)
+    made = Forecaster(plan.architecture, generator=torch.Generator().manual_seed(1)).eval()
+    objective = RelativeObjective(panel, plan.split, made, batch=6, seed=1)
+    objective.next_loss(made)
+    state = objective.state()
+    onward = [objective.next_loss(made).batch.cutoff.tolist() for _ in range(3)]
+    again = RelativeObjective(panel, plan.split, made, batch=6, seed=9)
+    again.restore(state)
+    assert [again.next_loss(made).batch.cutoff.tolist() for _ in range(3)] == onward
+
+
 # ---- the command
 
 HOW = ["--id-col", "article", "--parent", "shop", "--parent", "region", "--encoder", "hierarchy"]
