@@ -152,7 +152,7 @@ def test_a_mask_has_the_share_of_ones_it_was_asked_for(share):
     assert mask.dtype == torch.float64
     assert set(mask.unique().tolist()) <= {0.0, 1.0}
     assert mask.mean().item() == pytest.approx(share, abs=0.01)
-    halves = mask.flatten()[:50_000].view(2, -1)
+    halves = mask.reshape(-1)[:50_000].view(2, -1)
     assert (halves[0] * halves[1]).mean().item() == pytest.approx(share**2, abs=0.01)
 
 

@@ -13,20 +13,23 @@ from lstmcast.net.rules import kernels as plain
 from lstmcast.net.rules import kernels_special as special
 
 Record = TypeVar("Record", Frame, Outward, Upstream, Homeward)
-NOTHING = {axes: np.empty((0,) * axes, np.float32) for axes in (2, 3)}
-TWO = ("mask", "modulating", "projection", "narrow", "carried", "direct", "arriving")
-AXES = dict.fromkeys(TWO, 2)
+TWO = {"mask", "modulating", "projection", "narrow", "carried", "direct", "arriving"}
+SOME = {"keep", "fresh", "above", "carried"}
+EMPTY = {
+    kind: tuple(np.empty((0,) * (2 if name in TWO else 3), np.float32) for name in kind._fields)
+    for kind in (Frame, Outward, Upstream, Homeward)
+}
+"""For each field what stands there for None; of ``SOME`` each element may be None."""
+PLACES = {kind: [kind._fields.index(name) for name in kind._fields if name in SOME] for kind in EMPTY}
 
 
 def whole(record: Record) -> Record:
     """The record with an empty array for each None, as the kernels take it."""
-    return type(record)(*(_filled(name, part) for name, part in zip(record._fields, record, strict=True)))
-
-
-def _filled(name: str, part: Any) -> Any:
-    if part is None:
-        return NOTHING[AXES.get(name, 3)]
-    return tuple([_filled(name, each) for each in part]) if type(part) is tuple else part
+    empty = EMPTY[type(record)]
+    parts: list[Any] = [nothing if part is None else part for part, nothing in zip(record, empty, strict=True)]
+    for place in PLACES[type(record)]:
+        parts[place] = tuple([empty[place] if part is None else part for part in parts[place]])
+    return type(record)(*parts)
 
 
 class Compiled:
