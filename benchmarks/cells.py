@@ -1,6 +1,7 @@
 """What each cell costs to train, as ratios to ``torch.nn.LSTM`` in the same run, in JSON lines.
 
     python benchmarks/cells.py [--sizes S1 S2] [--cells lstm gru] [--roads compiled aten] [--device cpu] [--memory]
+    python benchmarks/cells.py --step      what a step costs beside the network (benchmarks/step.py)
 
 A training step is forwards, the mean of all outputs, and backwards. At each size nn.LSTM is measured twice, stock and
 after the allocator was tuned as ``lstmcast`` does at its start; each process runs on one thread, rounds alternate, and
@@ -200,6 +201,7 @@ def main() -> None:
     parser.add_argument("--roads", nargs="+", choices=ROADS, default=["native", "compiled", "aten"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--memory", action="store_true", help="memory instead of time")
+    parser.add_argument("--step", action="store_true", help="what a training step costs beside the network")
     parser.add_argument("--data", help="not read; the sizes are fixed")
     parser.add_argument("--timed", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--resident", nargs=2, help=argparse.SUPPRESS)
@@ -213,8 +215,15 @@ def main() -> None:
         else:
             timed(options.cells, options.roads, options.sizes[0], options.device)
         return
+    if options.step:
+        sys.exit(subprocess.run([sys.executable, str(Path(__file__).with_name("step.py"))], check=False).returncode)
+    import torch
+
     from lstmcast.net.cells import CELLS
 
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        print("there is no CUDA device here; the processor is measured instead", file=sys.stderr)
+        options.device = "cpu"
     if options.cells is None:
         options.cells = [*CELLS, *VARIANTS]
     if options.device != "cpu":

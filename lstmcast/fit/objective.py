@@ -164,7 +164,7 @@ class WindowObjective:
         self._batches = [several.lanes(a, a + self._batch) for a in range(0, len(several.cutoff), self._batch)]
 
     def state(self) -> dict[str, Any]:
-        """The generator before the batches at hand were drawn, how many of these are used up, the teacher's generator."""
+        """The generator before the batches at hand, how many of these are used up, and the teacher's generator."""
         return {"generator": self._begun, "taken": self._taken, "teacher": self._teacher.get_state()}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lstmcast.net.rules import Frame, Homeward, Outward, Upstream
 
-Advance = Callable[[int], None]
+Advance = Callable[[int], object]
+Rows = tuple[Tensor, ...]
 
 
 class Steps(Protocol):
@@ -43,33 +44,30 @@ class Stepwise:
         p, advance = between, self.steps.forward(frame)
         dot, operand, rows = _bound(p.rows)
         weight, gates = operand(p.weight), list(operand(frame.gates))
-        rewritten = p.mask is not None or p.modulating is not None or p.x is not None
-        mixed = p.projection is not None or any(share is not None for share in p.keep)
+        before, after = [*_masking(p), *_modulating(p), *_crossing(p)], [*_projecting(p, frame.output), *_keeping(p)]
         for t in range(len(gates)):
-            if rewritten:
-                _read(p, t)
+            for take in before:
+                take(t)
             dot(rows[t], weight, out=gates[t])
             advance(t)
-            if mixed:
-                _depart(p, frame.output, t)
+            for take in after:
+                take(t)
 
     def homeward(self, frame: Frame, upstream: Upstream, between: Homeward) -> None:
         q = between
         retreat, settle = self.steps.backward(frame, upstream)
-        enters = q.projection is not None or any(share is not None for share in q.keep)
         straight = q.mask is None and q.modulating is None and q.x is None
-        target = q.whole[0] if straight else q.read
+        before = [*_setting_aside(q), *_unprojecting(q)]
+        after = [*_unmodulating(q), *_uncrossing(q), *_unmasking(q), *_adding(q)]
         dot, operand, rows = _bound(upstream.gates)
-        weight, out = operand(q.weight), operand(target)
+        weight, out = operand(q.weight), operand(q.whole[0] if straight else q.read)
         for t in range(len(rows) - 1, -1, -1):
-            if enters:
-                _enter(q, t)
+            for take in before:
+                take(t)
             retreat(t)
             dot(rows[t], weight, out=out)
-            if not straight:
-                _unread(q, t)
-            for whole, further in _further(q, t):
-                whole.add_(further)
+            for take in after:
+                take(t)
         settle()
 
 
@@ -89,64 +87,157 @@ def _bound(buffer: Tensor) -> tuple[Callable[..., Any], Callable[[Tensor], Any],
     return torch.mm, lambda tensor: tensor, buffer.unbind(0)
 
 
-def _read(p: Outward, t: int) -> None:
-    """Write into row t what the sums read of h."""
-    row = p.rows[t]
-    if p.mask is not None and p.h is not None:
-        width = p.mask.shape[1]
-        torch.mul(p.h[t, :, :width], p.mask, out=row[:, :width] if p.read is None else p.read[t])
-    if p.modulating is not None and p.product is not None and p.modulator is not None and p.h is not None:
-        product(p.h[t] if p.read is None else p.read[t], p.modulating, p.product[t])
-        torch.mul(p.product[t], p.modulator[t], out=row[:, : p.modulator.shape[2]])
-    if p.x is not None:
-        width = p.x.shape[2]
-        torch.mul(row[:, :width], p.x[t], out=row[:, width : 2 * width])
+# Each of these is empty where the cell does without, or one function of the step. Outward:
 
 
-def _depart(p: Outward, output: Tensor, t: int) -> None:
-    """Project h, and mix in what stays of the state before."""
-    if p.projection is not None:
-        target = p.after[0] if p.fresh[0] is None else p.fresh[0]
-        torch.mm(output[t], p.projection, out=target[t, :, : p.projection.shape[1]])
+def _masking(p: Outward) -> list[Advance]:
+    """h is masked into the rows, or where the modulating product reads it."""
+    if p.mask is None or p.h is None:
+        return []
+    mask, width = p.mask, p.mask.shape[1]
+    h, target = p.h[..., :width].unbind(0), (p.rows[..., :width] if p.read is None else p.read).unbind(0)
+    return [lambda t: torch.mul(h[t], mask, out=target[t])]
+
+
+def _modulating(p: Outward) -> list[Advance]:
+    if p.modulating is None or p.product is None or p.modulator is None or p.h is None:
+        return []
+    dot, operand, read = _bound(p.h if p.read is None else p.read)
+    weight, multiplied = operand(p.modulating), list(operand(p.product))
+    products, modulator = p.product.unbind(0), p.modulator.unbind(0)
+    target = p.rows[..., : p.modulator.shape[2]].unbind(0)
+
+    def take(t: int) -> None:
+        dot(read[t], weight, out=multiplied[t])
+        torch.mul(products[t], modulator[t], out=target[t])
+
+    return [take]
+
+
+def _crossing(p: Outward) -> list[Advance]:
+    if p.x is None:
+        return []
+    width, x = p.x.shape[2], p.x.unbind(0)
+    h, target = p.rows[..., :width].unbind(0), p.rows[..., width : 2 * width].unbind(0)
+    return [lambda t: torch.mul(h[t], x[t], out=target[t])]
+
+
+def _projecting(p: Outward, output: Tensor) -> list[Advance]:
+    if p.projection is None or p.narrow is None:
+        return []
+    dot, operand, wide = _bound(output)
+    weight, narrow, array = operand(p.projection), p.narrow, operand(p.narrow)
+    target = (p.after[0] if p.fresh[0] is None else p.fresh[0])[..., : narrow.shape[1]].unbind(0)
+
+    def take(t: int) -> None:
+        dot(wide[t], weight, out=array)
+        target[t].copy_(narrow)
+
+    return [take]
+
+
+def _keeping(p: Outward) -> list[Advance]:
+    """Some of the state before stays."""
+    found = []
     for share, fresh, before, after in zip(p.keep, p.fresh, p.before, p.after, strict=True):
         if share is not None and fresh is not None:
             width = share.shape[2]
-            torch.lerp(fresh[t, :, :width], before[t, :, :width], share[t], out=after[t, :, :width])
+            found.append(_mixing(*(part[..., :width].unbind(0) for part in (fresh, before, share, after))))
+    return found
 
 
-def _enter(q: Homeward, t: int) -> None:
-    """Split off what zoneout kept from before step t, and go back through the projection."""
+def _mixing(fresh: Rows, before: Rows, share: Rows, after: Rows) -> Advance:
+    return lambda t: torch.lerp(fresh[t], before[t], share[t], out=after[t])
+
+
+# Homeward:
+
+
+def _setting_aside(q: Homeward) -> list[Advance]:
+    """Before the rule goes back, what zoneout kept from before the step is set aside."""
+    found = []
     for place, (whole, share, carried) in enumerate(zip(q.whole, q.keep, q.carried, strict=True)):
         if share is not None and carried is not None:
-            torch.mul(whole, share[t], out=carried)
-            torch.sub(whole, carried, out=whole if place else q.new)
-    if q.projection is not None and q.projected is not None:
-        q.projected[t].copy_(q.new)
-        product(q.new, q.projection, q.inner)
+            found.append(_splitting(whole, share.unbind(0), carried, whole if place else q.new))
+    return found
 
 
-def _unread(q: Homeward, t: int) -> None:
-    """From the gradient of what the sums read to that of h."""
-    width, d = q.whole[0].shape[1], q.read
-    if q.product is not None and q.d_modulator is not None:
-        torch.mul(d, q.product[t], out=q.d_modulator[t])
-    if q.modulated is not None and q.modulator is not None and q.modulating is not None:
-        torch.mul(d, q.modulator[t], out=q.modulated[t])
-        d = q.whole[0]
-        product(q.modulated[t], q.modulating, d)
-    if q.x is not None and q.d_x is not None:
-        torch.mul(d[:, width:], q.rows[t, :, :width], out=q.d_x[t])
-        d = torch.addcmul(d[:, :width], d[:, width:], q.x[t], out=q.whole[0])
-    if q.mask is not None:
-        torch.mul(d, q.mask, out=q.whole[0])
+def _splitting(whole: Tensor, share: Rows, carried: Tensor, rest: Tensor) -> Advance:
+    def take(t: int) -> None:
+        torch.mul(whole, share[t], out=carried)
+        torch.sub(whole, carried, out=rest)
+
+    return take
 
 
-def _further(q: Homeward, t: int) -> list[tuple[Tensor, Tensor]]:
-    """What is added to the gradients of the state before step t."""
-    found = [(q.whole[0], q.direct)] if q.direct is not None else []
+def _unprojecting(q: Homeward) -> list[Advance]:
+    if q.projection is None or q.projected is None:
+        return []
+    dot, operand, _ = _bound(q.projected)
+    projected, new = q.projected.unbind(0), q.new
+    narrow, weight, inner = operand(new), operand(q.projection), operand(q.inner)
+
+    def take(t: int) -> None:
+        projected[t].copy_(new)
+        dot(narrow, weight, out=inner)
+
+    return [take]
+
+
+def _unmodulating(q: Homeward) -> list[Advance]:
+    """From the gradient of what the sums read to that of h, as the next two."""
+    if q.product is None or q.d_modulator is None or q.modulated is None or q.modulator is None or q.modulating is None:
+        return []
+    dot, operand, arrays = _bound(q.modulated)
+    weight, whole, read = operand(q.modulating), operand(q.whole[0]), q.read
+    products, modulator = q.product.unbind(0), q.modulator.unbind(0)
+    d_modulator, modulated = q.d_modulator.unbind(0), q.modulated.unbind(0)
+
+    def take(t: int) -> None:
+        torch.mul(read, products[t], out=d_modulator[t])
+        torch.mul(read, modulator[t], out=modulated[t])
+        dot(arrays[t], weight, out=whole)
+
+    return [take]
+
+
+def _uncrossing(q: Homeward) -> list[Advance]:
+    if q.x is None or q.d_x is None:
+        return []
+    whole, width, x, d_x = q.whole[0], q.x.shape[2], q.x.unbind(0), q.d_x.unbind(0)
+    h, crossed, read = q.rows[..., :width].unbind(0), q.read[:, width:], q.read[:, :width]
+
+    def take(t: int) -> None:
+        torch.mul(crossed, h[t], out=d_x[t])
+        torch.addcmul(read, crossed, x[t], out=whole)
+
+    return [take]
+
+
+def _unmasking(q: Homeward) -> list[Advance]:
+    if q.mask is None:
+        return []
+    mask, whole = q.mask, q.whole[0]
+    read = q.read if q.modulating is None and q.x is None else whole
+    return [lambda _: torch.mul(read, mask, out=whole)]
+
+
+def _adding(q: Homeward) -> list[Advance]:
+    """What else arrives for the state before the step."""
+    found: list[Advance] = []
+    if q.direct is not None:
+        found.append(_summing(q.whole[0], q.direct))
     for whole, carried, above in zip(q.whole, q.carried, q.above, strict=True):
         if carried is not None:
-            found.append((whole, carried))
+            found.append(_summing(whole, carried))
         if above is not None:
-            found.append((whole, above[t]))
+            found.append(_summing_rows(whole, above.unbind(0)))
     return found
+
+
+def _summing(whole: Tensor, further: Tensor) -> Advance:
+    return lambda _: whole.add_(further)
+
+
+def _summing_rows(whole: Tensor, further: Rows) -> Advance:
+    return lambda t: whole.add_(further[t])
