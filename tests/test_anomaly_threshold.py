@@ -107,7 +107,7 @@ def test_little_evidence_is_never_an_alarm_whatever_the_budget() -> None:
 
 
 def test_peaks_older_than_eight_weeks_are_forgotten() -> None:
-    loud = {row: 30.0 for row in range(100, 1000, 4)}
+    loud = dict.fromkeys(range(100, 1000, 4), 30.0)
     after = 1000 + 8 * 168 + 12
     peaks = loud | {after - 400: 29.0, after + 24: 29.0}
     assert raised(scored(peaks, rows=4000), budget=1 / HOURLY)[-1] == after + 24

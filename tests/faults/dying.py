@@ -54,6 +54,43 @@ def dying_at(change: int, action: Callable[[], object]) -> int:
     return ended(child(armed))
 
 
+def looked_at(action: Callable[[], object], look: Act) -> int:
+    """Run ``action``, which waits at each of its changes until ``look`` has been called with 1, 2, …; their number.
+
+    What is on the disk then is what a kill at this change would leave: a process that is killed does nothing more.
+    """
+    changing, go_on = os.pipe(), os.pipe()
+
+    def wait(_: int) -> None:
+        os.write(changing[1], b".")
+        os.read(go_on[0], 1)
+
+    def armed() -> None:
+        os.close(changing[0])
+        os.close(go_on[1])
+        _on_change(wait)
+        action()
+
+    pid, count = child(armed), 0
+    os.close(changing[1])
+    os.close(go_on[0])
+    try:
+        while os.read(changing[0], 1):
+            count += 1
+            look(count)
+            os.write(go_on[1], b".")
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        os.close(changing[0])
+        os.close(go_on[1])
+        code = ended(pid)
+    if code:
+        raise AssertionError(f"the undisturbed run ended with {code}")
+    return count
+
+
 def failing_at(change: int, number: int, action: Callable[[], object], *, names: tuple[str, ...] = TAKING_ROOM) -> int:
     """Run ``action``, whose ``change``-th change by the calls ``names`` and all later ones fail with an errno."""
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.dying import changes_of, child, dying_at, ended, killed_after
+from tests.faults.dying import changes_of, child, dying_at, ended, killed_after, looked_at
 from tests.faults.scenes import ACTS, Scene, made, night
 from tests.test_run import DAY, FIRST, deliver, write_job
 
 pytestmark = [pytest.mark.fault, pytest.mark.skipif(not hasattr(os, "fork"), reason="processes of POSIX")]
 
 SLOW = ("train", "detect")  # in their fast sample
+_EVERY = 12  # at each of so many changes the process is really killed, and the command run again
 SCENES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ACTS]
 
 
@@ -27,13 +28,12 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return made(request.param, tmp_path_factory.mktemp("scene"))
 
 
-def die_at(scene: Scene, changes: list[int], *, recover_every: int = 1) -> None:
+def die_at(scene: Scene, changes: list[int]) -> None:
     for change in changes:
         scene.reset()
         assert dying_at(change, scene.act) == -signal.SIGKILL
         scene.require_whole()
-        if change % recover_every == 0:
-            scene.require_recovery()
+        scene.require_recovery()
 
 
 def test_a_kill_at_some_changes_to_the_disk_leaves_whole_outputs(scene: Scene, tmp_path: Path) -> None:
@@ -44,16 +44,18 @@ def test_a_kill_at_some_changes_to_the_disk_leaves_whole_outputs(scene: Scene, t
 
 
 @pytest.mark.exhaustive
-def test_a_kill_at_every_change_to_the_disk_leaves_whole_outputs(
-    scene: Scene, tmp_path: Path, record_property: Callable[[str, object], None]
+def test_what_a_kill_at_every_change_to_the_disk_would_leave_is_whole(
+    scene: Scene, record_property: Callable[[str, object], None]
 ) -> None:
     scene.reset()
-    total = changes_of(scene.act, tmp_path / "count")
-    die_at(scene, list(range(1, total + 1)), recover_every=8)
-    record_property("kills", total)
+    total = looked_at(scene.act, lambda _: scene.require_whole())
+    record_property("changes", total)
+    every = list(range(1 + random.Random(total).randrange(_EVERY), total + 1, _EVERY))
+    die_at(scene, every)
+    record_property("kills", len(every))
 
 
-@pytest.mark.parametrize("times", [2, pytest.param(60, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("times", [2, pytest.param(50, marks=pytest.mark.exhaustive)])
 def test_a_kill_at_random_moments_leaves_whole_outputs(
     scene: Scene, times: int, record_property: Callable[[str, object], None]
 ) -> None:
@@ -61,13 +63,13 @@ def test_a_kill_at_random_moments_leaves_whole_outputs(
     began = time.monotonic()
     ended(child(scene.act))
     length, moments, kills = time.monotonic() - began, random.Random(times), 0
-    for number in range(times):
+    while kills < times:
         scene.reset()
         code = killed_after(moments.uniform(0, length), scene.act)
         assert code in {0, -signal.SIGKILL}
         kills += code != 0
         scene.require_whole()
-        if number % 3 == 0:
+        if kills % 5 == 1:
             scene.require_recovery()
     record_property("kills", kills)
 
