@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lstmcast.data.clock import Clock
 from lstmcast.data.panel import Panel
 from lstmcast.data.styles import is_zoned
+from lstmcast.errors import UsageError
 from lstmcast.forecast.backtest import target_names
 from lstmcast.forecast.intervals import significant
 
@@ -81,6 +82,16 @@ def series_status(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
 def newest(panel: Panel) -> NDArray[np.int64]:
     """int64 (N,) the time of the last observed row of each series."""
     return panel.times(panel.ends[panel.last_segment()] - 1)
+
+
+def stale(panel: Panel, limit: dt.timedelta | None, now: dt.datetime) -> NDArray[np.bool_]:
+    """bool (N,) series whose last row is older than ``limit``. Raises ``UsageError`` where times are plain numbers."""
+    if limit is None:
+        return np.zeros(len(panel.ids), dtype=bool)
+    ages = age(newest(panel), panel.schema.clock, now)
+    if ages is None:
+        raise UsageError("stale_after needs times of a calendar", remedy="leave it out of the job file")
+    return np.asarray(ages > limit.total_seconds())
 
 
 def age(times: NDArray[np.int64], clock: Clock, now: dt.datetime) -> NDArray[np.float64] | None:

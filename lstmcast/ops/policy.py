@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lstmcast.artifact import METRICS, Model, load, seen_until
-from lstmcast.atomic import replace_folder
+from lstmcast.artifact import MANIFEST, METRICS, Model, load, seen_until
+from lstmcast.atomic import replace_folder, whole_folder
 from lstmcast.data.panel import Panel
 from lstmcast.forecast.backtest import actuals
 from lstmcast.forecast.predict import quantiles_at
@@ -153,3 +153,14 @@ def promote(candidate: Path, model: Path, *, old_models: Path, keep: int, now: d
     if old_models.is_dir():
         for old in sorted(place for place in old_models.iterdir() if place.is_dir())[: -keep or None]:
             shutil.rmtree(old)
+
+
+def trained_until(model: Model) -> int | None:
+    """The newest time the training of ``model`` saw; None where it saw none."""
+    return max((int(time) for time in model.trained_until.values()), default=None)
+
+
+def trained_at(folder: Path) -> str:
+    """When the model in ``folder`` was written, as far as the file system knows: ISO 8601, in UTC."""
+    stamp = (whole_folder(folder) / MANIFEST).stat().st_mtime
+    return dt.datetime.fromtimestamp(stamp, tz=dt.UTC).isoformat()

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,7 @@ from lstmcast import __version__
 from lstmcast.artifact import CHECKPOINTS
 from lstmcast.atomic import finish_together, replace_together, sweep
 from lstmcast.data.writer import write_json, write_table
-from lstmcast.errors import UsageError
+from lstmcast.errors import ResourceError, UsageError
 from lstmcast.ops.job import Job
 
 FORECASTS, ANOMALIES, EVENTS = "forecasts.csv", "anomalies.csv", "events.csv"  # in the night's own folder
@@ -28,6 +29,18 @@ def report_name(job: Job) -> str:
 def workplace(job: Job) -> Path:
     """The name the night's own folder is made from, beside the forecasts."""
     return job.forecasts.with_name(f"{job.name}.night")
+
+
+def working_folder(job: Job) -> TemporaryDirectory[str]:
+    """A folder for the night's own files, gone with the night. Raises ``ResourceError`` where it cannot be made."""
+    place = workplace(job)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent)
+    except OSError as error:
+        raise ResourceError(
+            f"{place.parent} cannot be written: {error.strerror}", remedy="name another place: predict.output"
+        ) from error
 
 
 def journal(job: Job) -> Path:

@@ -5,50 +5,38 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from lstmcast import __version__
-from lstmcast.artifact import CHECKPOINTS, MANIFEST, Model, load
-from lstmcast.atomic import whole_folder
-from lstmcast.config import Settings
-from lstmcast.data.panel import Panel
+from lstmcast.artifact import Model, load
 from lstmcast.data.schema import require_numbers
 from lstmcast.data.writer import write_table
 from lstmcast.errors import (
     LstmcastError,
-    ModelError,
-    ResourceError,
-    StoppedError,
     TooShortError,
-    UsageError,
-    is_out_of_memory,
 )
 from lstmcast.net.heads import is_probabilistic
 from lstmcast.ops import outputs, publishing, scoring
+from lstmcast.ops.candidate import train_candidate
 from lstmcast.ops.delivery import Delivery, look, require_at_rest
 from lstmcast.ops.intake import Intake, next_cursor, refuse_older, take_in, whole_panel
 from lstmcast.ops.job import Job, read_job
 from lstmcast.ops.ledger import Ledger
 from lstmcast.ops.lock import held
-from lstmcast.ops.policy import LATELY, Health, due, health, not_worse, promote
+from lstmcast.ops.policy import LATELY, Health, due, health, not_worse, promote, trained_at, trained_until
 from lstmcast.ops.schedule import schedule
 from lstmcast.ops.store import Store, opened
+from lstmcast.ops.unchanged import is_unchanged, model_is_there, nothing_new
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 from lstmcast.recipes.detect import detect_anomalies
 from lstmcast.recipes.listing import choices
 from lstmcast.recipes.plot import plot
 from lstmcast.recipes.predict import predict
 from lstmcast.recipes.train import train
-
-_HALVINGS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +93,8 @@ class _Night:
         last = self.store.last_run(job.name)
         noted = last["cursor"] if last else None
         delivered = look(job.sources, settle=job.file.settle.total_seconds(), cursor=noted)
-        if last and self.is_unchanged(last, delivered):
-            return self.nothing_new(last)
+        if last and is_unchanged(job, last, delivered):
+            return nothing_new(job, last, self.wishes.now, self.on_progress)
         ledger = Ledger(self.store, job, self.wishes.now)
         try:
             return self.work(ledger, delivered, last)
@@ -114,29 +102,12 @@ class _Night:
             ledger.fail(error)
             raise
 
-    def is_unchanged(self, last: Mapping[str, Any], delivered: Delivery) -> bool:
-        same = bool(delivered.fingerprint) and last["fingerprint"] == delivered.fingerprint
-        there = all(path.exists() for path in self.job.outputs().values()) and self.model_is_there()
-        return same and there and last["identity"] == self.job.identity and last["version"] == __version__
-
-    def nothing_new(self, last: Mapping[str, Any]) -> Outcome:
-        facts = {"job": self.job.name, "noop": True, "newest": last["facts"]["newest"]}
-        line = f"the input is as it was after the last run ({last['ended_at']}): nothing to do"
-        limit = self.job.file.stale_after
-        if limit is not None:
-            clock = load(self.job.model).schema.clock
-            ages = outputs.age(np.array([last["facts"]["newest_time"]]), clock, self.wishes.now)
-            if ages is not None and ages[0] > limit.total_seconds():
-                self.say(f"the newest row, {facts['newest']}, is older than stale_after allows", "warning")
-                return Outcome(code=11, facts=facts | {"stale": True}, lines=(line,))
-        return Outcome(facts=facts, lines=(line,))
-
     def work(self, ledger: Ledger, delivered: Delivery, last: Mapping[str, Any] | None) -> Outcome:
         """The night itself: from the delivery to the published outputs and the closed ledger."""
         job = self.job
         publishing.refuse_a_foreign_status(job)
-        model = load(job.model) if self.model_is_there() else None
-        with self.workplace() as name:
+        model = load(job.model) if model_is_there(job) else None
+        with publishing.working_folder(job) as name:
             work = Path(name)
             noted = last["cursor"] if last else None
             attempt = self.store.last_run(job.name, trained=True)
@@ -153,13 +124,13 @@ class _Night:
             require_numbers(intake.panel.schema, "a scheduled run")
             if not delivered.fingerprint:  # a database tells what it holds only when it is read
                 delivered = replace(delivered, fingerprint=intake.reading.fingerprint)
-                if last and self.is_unchanged(last, delivered):
+                if last and is_unchanged(job, last, delivered):
                     ledger.drop()
-                    return self.nothing_new(last)
+                    return nothing_new(job, last, self.wishes.now, self.on_progress)
             self.look_back(ledger, intake, last)
             scored = self.store.scored(job.name, cutoffs=LATELY)
             model, new_rows = self.renew(model, scored, intake, attempt, ledger)
-            state = health(model, scored, since=_trained_until(model))
+            state = health(model, scored, since=trained_until(model))
             frame, rows = self.predict(model, scored, intake, ledger, work)
             events = self.detect(intake, work)
             self.report(intake, work)
@@ -180,16 +151,6 @@ class _Night:
         names = {"series_names": list(intake.panel.ids)}
         ledger.close(code, facts=self.facts | names, forecasts=rows, events=events, row=row)
         return Outcome(code=code, facts=self.facts, lines=self.lines())
-
-    def workplace(self) -> tempfile.TemporaryDirectory[str]:
-        place = publishing.workplace(self.job)
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            return tempfile.TemporaryDirectory(prefix=f".{place.name}.", suffix=".tmp", dir=place.parent)
-        except OSError as error:
-            raise ResourceError(
-                f"{place.parent} cannot be written: {error.strerror}", remedy="name another place: predict.output"
-            ) from error
 
     def look_back(self, ledger: Ledger, intake: Intake, last: Mapping[str, Any] | None) -> None:
         """Refuse input that lost its end; score the forecasts whose actuals have arrived."""
@@ -223,10 +184,10 @@ class _Night:
             self.say("there is no model yet: training one")
             self.train(ledger, intake)
         else:
-            began = attempt["trained_at"] if attempt else _changed(job.model)
+            began = attempt["trained_at"] if attempt else trained_at(job.model)
             wanted, why = due(
                 job.file.retrain,
-                health(model, scored, since=_trained_until(model)),
+                health(model, scored, since=trained_until(model)),
                 age=now - dt.datetime.fromisoformat(began),
                 new_rows=intake.new_rows,
                 trained_rows=int(model.summary.get("rows", 0)),
@@ -247,51 +208,9 @@ class _Night:
         return load(job.model), 0
 
     def train(self, ledger: Ledger, intake: Intake) -> None:
-        """Train the candidate; with half the batch, again and again, while the memory does not suffice."""
-        settings = self.job.settings
-        for _ in range(_HALVINGS + 1):
-            try:
-                self.train_once(settings)
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                settings = self.with_half_the_batch(settings)
-            else:
-                self.facts["trained"] = True
-                ledger.trained(until=intake.ends)
-                return
-        raise ResourceError(
-            "the memory does not suffice for training, however small the batch",
-            remedy="give the machine more memory, or set a smaller network.context or network.hidden in the job",
-        )
-
-    def train_once(self, settings: Settings) -> None:
-        """Train from the last checkpoint of an interrupted night, where its data and settings were these; else anew."""
-        job = self.job
-        wanted: dict[str, Any] = {"settings": settings, "model": job.candidate, "on_progress": self.on_progress}
-        try:
-            if (job.candidate / CHECKPOINTS).is_dir():
-                try:
-                    train(job.sources, **wanted, resume=True)
-                except ModelError as error:
-                    self.say(f"an interrupted training cannot go on ({error.message}): it begins anew")
-                else:
-                    return
-            if job.candidate.exists():
-                shutil.rmtree(job.candidate)
-            train(job.sources, **wanted)
-        except StoppedError as error:
-            remedy = f"go on with: lstmcast run {job.path}"
-            raise StoppedError(error.message, remedy=remedy, signal_number=error.signal_number) from error
-
-    def with_half_the_batch(self, settings: Settings) -> Settings:
-        plan = train(self.job.sources, settings=settings, model=self.job.candidate, dry_run=True, probe=False).facts[
-            "plan"
-        ]
-        before = settings.training.batch or int(plan["batch"]["value"])
-        half = max(1, before // 2)
-        self.say(f"out of memory: training again with {half} windows a step instead of {before}", "warning")
-        return settings.model_copy(update={"training": settings.training.model_copy(update={"batch": half})})
+        train_candidate(self.job, train, self.on_progress)
+        self.facts["trained"] = True
+        ledger.trained(until=intake.ends)
 
     def predict(
         self, model: Model, scored: pd.DataFrame, intake: Intake, ledger: Ledger, work: Path
@@ -320,7 +239,13 @@ class _Night:
         naive = scoring.baseline(panel, horizon=horizon, season=int(model.summary["season"]))
         nominal = {wanted: level for level, wanted in asked.items()}
         frame = outputs.read_frame(output)
-        frame = outputs.finished(frame, panel, naive=naive, asked=nominal, stale=self.stale(panel))
+        frame = outputs.finished(
+            frame,
+            panel,
+            naive=naive,
+            asked=nominal,
+            stale=outputs.stale(panel, self.job.file.stale_after, self.wishes.now),
+        )
         write_table(frame, str(output))
         rows = scoring.forecast_rows(frame, panel, naive=naive, job=self.job.name, run=ledger.run)
         return frame, rows
@@ -356,15 +281,6 @@ class _Night:
             past = intake.sources[0] if len(intake.sources) == 1 and Path(intake.sources[0]).is_file() else None
             plot(str(work / publishing.FORECASTS), history=past, output=work / publishing.report_name(self.job))
 
-    def stale(self, panel: Panel) -> NDArray[np.bool_]:
-        """bool (N,) series whose last row is older than ``stale_after``."""
-        limit, ages = self.job.file.stale_after, outputs.age(outputs.newest(panel), panel.schema.clock, self.wishes.now)
-        if limit is None:
-            return np.zeros(len(panel.ids), dtype=bool)
-        if ages is None:
-            raise UsageError("stale_after needs times of a calendar", remedy="leave it out of the job file")
-        return np.asarray(ages > limit.total_seconds())
-
     def verdict(self, series: pd.DataFrame, intake: Intake, state: Health, fresh: list[dict[str, Any]]) -> int:
         """The exit code of the night."""
         counts = series["status"].value_counts().to_dict()
@@ -374,7 +290,7 @@ class _Night:
         self.facts |= {"health": state.facts(), "drift": drifted}
         if drifted:
             self.say(f"drift: the skill is {drop:.1%} lower than at training", "warning")
-        if self.stale(intake.panel).all():
+        if outputs.stale(intake.panel, self.job.file.stale_after, self.wishes.now).all():
             self.say(f"the newest row, {intake.ends_text}, is older than stale_after allows", "warning")
             return 11
         if fresh and self.wishes.fail_on_anomaly:
@@ -382,9 +298,6 @@ class _Night:
         if drifted and self.wishes.fail_on_drift:
             return 1
         return 6 if self.facts.get("undetected") or set(counts) & set(outputs.TROUBLE) else 0
-
-    def model_is_there(self) -> bool:
-        return (whole_folder(self.job.model) / MANIFEST).is_file()
 
     def say(self, text: str, level: Literal["info", "warning"] = "info") -> None:
         self.on_progress(Notice(text, level))
@@ -395,12 +308,3 @@ class _Night:
             f"{self.facts['series']} series forecast ({counts}) after {self.facts['newest']}: {self.job.forecasts}",
             f"next: lstmcast history {self.job.path}",
         )
-
-
-def _trained_until(model: Model) -> int | None:
-    return max((int(time) for time in model.trained_until.values()), default=None)
-
-
-def _changed(folder: Path) -> str:
-    stamp = (whole_folder(folder) / MANIFEST).stat().st_mtime
-    return dt.datetime.fromtimestamp(stamp, tz=dt.UTC).isoformat()
