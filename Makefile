@@ -9,7 +9,7 @@ SOURCES := $(shell find lstmcast -name '*.py')
 INSTALLED := $(if $(wildcard .venv/.editable),.venv/.editable,.venv/.plain)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint faults fuzz bench bench-gpu clean
+.PHONY: help demo test lint faults fuzz fuzz-guided bench bench-gpu clean
 
 help:
 	@echo 'make demo    train, forecast, flag anomalies and draw a chart on the sample data, into demo/'
@@ -17,6 +17,7 @@ help:
 	@echo 'make lint    ruff and mypy only'
 	@echo 'make faults  kill and starve every verb at every change to the disk (some twenty minutes)'
 	@echo 'make fuzz    throw many made-up files at the reader and at `run` (EXAMPLES=20000)'
+	@echo 'make fuzz-guided  the reader, led by what of the code was reached (atheris; SECONDS=600)'
 	@echo 'make bench   list the benchmarks; make bench DATA=folder runs them'
 	@echo 'make bench-gpu  what each cell costs to train on a CUDA device'
 	@echo 'make clean   remove .venv, demo/ and every cache'
@@ -46,6 +47,12 @@ lint: .venv/.editable
 EXAMPLES ?= 20000
 fuzz: .venv/.editable
 	FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/test_reader_fuzz.py tests/faults/test_hostile_jobs.py
+
+SECONDS ?= 600
+fuzz-guided: .venv/.editable
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) -e '.[fuzz]' || { \
+	  echo 'atheris has no wheel for this Python or system; it needs clang to be built.' >&2; exit 1; }
+	$(BIN)/python tests/fuzz/reader.py -max_total_time=$(SECONDS)
 
 bench: $(if $(DATA),$(INSTALLED))
 	@set -- benchmarks/*.py; \

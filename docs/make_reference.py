@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from lstmcast.cli.app import app
+from lstmcast.cli.app import VERBS, application
 from lstmcast.config import Settings
 from lstmcast.recipes.listing import FAMILIES
 
@@ -24,7 +24,7 @@ from the program itself; `lstmcast VERB --help` shows the same.
 
 def reference() -> str:
     """The whole page as Markdown."""
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(application(VERBS))
     context = group.make_context("lstmcast", [], resilient_parsing=True)
     parts = [HEAD, *_general(group, context)]
     for name in group.list_commands(context):

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from lstmcast.cli import options
-from lstmcast.cli.app import EXIT_CODES, VERBS, app, run
+from lstmcast.cli.app import EXIT_CODES, VERBS, application, run
 from lstmcast.cli.options import COMPUTE, DETECTION, NETWORK, READER, TRAINING
 from lstmcast.config import ReaderSettings, Settings
 from lstmcast.outcome import Notice, Outcome, Table
@@ -53,7 +53,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Fake:
 
 
 def command(name: str) -> Any:
-    return typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    return typer.main.get_command(application([name])).commands[name]  # type: ignore[attr-defined]
 
 
 def test_train_hands_data_and_flags_to_its_recipe(fake: Fake) -> None:

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from lstmcast import __version__
-from lstmcast.cli.app import app
+from lstmcast.cli.app import VERBS, application
 from lstmcast.config import read_settings_file, resolve
 from lstmcast.recipes.listing import FAMILIES, choices
 
@@ -40,7 +40,7 @@ def reference_maker() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def verbs() -> dict[str, Any]:
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(application(VERBS))
     context = group.make_context("lstmcast", [], resilient_parsing=True)
     return {name: group.get_command(context, name) for name in group.list_commands(context)}
 
@@ -126,7 +126,7 @@ def test_the_readme_needs_no_set_up_beyond_the_two_commands_of_make() -> None:
 
 
 def test_the_readme_knows_every_exit_code_of_the_help() -> None:
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(application(VERBS))
     readme = (ROOT / "README.md").read_text("utf-8")
     known = set(re.findall(r"\d+", " ".join(re.findall(r"^\| ([\d, ]+) \|", readme, re.MULTILINE))))
     assert known == set(re.findall(r"^ *(\d+)  ", group.epilog, re.MULTILINE)) | {"143"}
@@ -183,7 +183,7 @@ def test_every_sample_is_described_and_small() -> None:
 
 
 def test_no_two_options_of_a_verb_have_one_flag() -> None:
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(application(VERBS))
     for name, command in group.commands.items():
         flags = [flag for option in command.params for flag in (*option.opts, *option.secondary_opts)]
         assert not {flag for flag in flags if flags.count(flag) > 1}, name

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
 import typer
@@ -16,46 +17,31 @@ from lstmcast.cli.console import Console, Manners
 from lstmcast.cli.failures import Terminated, failure
 from lstmcast.cli.options import GENERAL, VERSION, completed
 from lstmcast.cli.verb import declare
-from lstmcast.cli.verbs.backtest import backtest
-from lstmcast.cli.verbs.check import check
-from lstmcast.cli.verbs.compare import compare
-from lstmcast.cli.verbs.config import config
-from lstmcast.cli.verbs.detect import detect_anomalies
-from lstmcast.cli.verbs.doctor import doctor
-from lstmcast.cli.verbs.evaluate import evaluate
-from lstmcast.cli.verbs.future_frame import future_frame
-from lstmcast.cli.verbs.history import history
-from lstmcast.cli.verbs.init import init
-from lstmcast.cli.verbs.inspect import inspect
-from lstmcast.cli.verbs.listing import list_members
-from lstmcast.cli.verbs.model import model
-from lstmcast.cli.verbs.plot import plot
-from lstmcast.cli.verbs.predict import predict
-from lstmcast.cli.verbs.run import run as run_job
-from lstmcast.cli.verbs.train import train
 from lstmcast.errors import UsageError
 from lstmcast.family import nearest
 from lstmcast.process import prepare
 
 VERBS = {
-    "train": (train, "Fit a network to your data and save it."),
-    "predict": (predict, "Forecast what comes after the last row."),
-    "detect-anomalies": (detect_anomalies, "Flag rows that are not as expected."),
-    "backtest": (backtest, "Forecast the known past and score it."),
-    "compare": (compare, "Train several cells on equal footing."),
-    "inspect": (inspect, "Look into a model: parts, gates, dependence."),
-    "evaluate": (evaluate, "Score an old forecast against what came true."),
-    "check": (check, "Read and validate data; trains nothing."),
-    "future-frame": (future_frame, "The rows to fill with covariates known ahead."),
-    "run": (run_job, "Carry out a scheduled job once."),
-    "history": (history, "How good a job's forecasts turned out."),
-    "model": (model, "Show, verify or upgrade a model folder."),
-    "plot": (plot, "Draw a forecast or anomalies file."),
-    "init": (init, "Write a commented settings file."),
-    "config": (config, "Every setting: its value and origin, or the schema."),
-    "list": (list_members, "The cells, losses and other choices."),
-    "doctor": (doctor, "Versions, devices and a self-test."),
+    "train": ("train.train", "Fit a network to your data and save it."),
+    "predict": ("predict.predict", "Forecast what comes after the last row."),
+    "detect-anomalies": ("detect.detect_anomalies", "Flag rows that are not as expected."),
+    "backtest": ("backtest.backtest", "Forecast the known past and score it."),
+    "compare": ("compare.compare", "Train several cells on equal footing."),
+    "inspect": ("inspect.inspect", "Look into a model: parts, gates, dependence."),
+    "evaluate": ("evaluate.evaluate", "Score an old forecast against what came true."),
+    "check": ("check.check", "Read and validate data; trains nothing."),
+    "future-frame": ("future_frame.future_frame", "The rows to fill with covariates known ahead."),
+    "run": ("run.run", "Carry out a scheduled job once."),
+    "history": ("history.history", "How good a job's forecasts turned out."),
+    "model": ("model.model", "Show, verify or upgrade a model folder."),
+    "plot": ("plot.plot", "Draw a forecast or anomalies file."),
+    "init": ("init.init", "Write a commented settings file."),
+    "config": ("config.config", "Every setting: its value and origin, or the schema."),
+    "list": ("listing.list_members", "The cells, losses and other choices."),
+    "doctor": ("doctor.doctor", "Versions, devices and a self-test."),
 }
+"""Of each verb where its function is, below ``lstmcast.cli.verbs``, and what it does."""
+
 EXIT_CODES = """\b
 Exit codes:
     0  done, or nothing to do
@@ -106,18 +92,38 @@ class Verbs(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(
-    name="lstmcast",
-    cls=Verbs,
-    help="Train an LSTM on any CSV, forecast the real future, flag anomalies.\n\n"
-    "\b\nStart with:\n  lstmcast train sales.csv --horizon 28\n  lstmcast predict\n  lstmcast detect-anomalies",
-    epilog=EXIT_CODES,
-    add_completion=False,
-    rich_markup_mode=None,
-    invoke_without_command=True,
-    context_settings=_HELP_NAMES,
-    pretty_exceptions_enable=False,
-)
+def application(wanted: Collection[str]) -> typer.Typer:
+    """The application with the verbs ``wanted``; of the others it knows the name and what they do.
+
+    Reading the options of all verbs takes longer than anything else that a short command does.
+    """
+    app = typer.Typer(
+        name="lstmcast",
+        cls=Verbs,
+        help="Train an LSTM on any CSV, forecast the real future, flag anomalies.\n\n"
+        "\b\nStart with:\n  lstmcast train sales.csv --horizon 28\n  lstmcast predict\n  lstmcast detect-anomalies",
+        epilog=EXIT_CODES,
+        add_completion=False,
+        rich_markup_mode=None,
+        invoke_without_command=True,
+        context_settings=_HELP_NAMES,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(declare(_before_verb, VERSION, *GENERAL))
+    for name, (place, summary) in VERBS.items():
+        function = _function(place) if name in wanted else _unread
+        app.command(name, cls=Verb, short_help=summary, context_settings=_HELP_NAMES)(function)
+    return app
+
+
+def _function(place: str) -> Callable[..., None]:
+    module, _, name = place.partition(".")
+    function: Callable[..., None] = getattr(importlib.import_module(f"lstmcast.cli.verbs.{module}"), name)
+    return function
+
+
+def _unread() -> None:
+    """A verb that was not asked for."""
 
 
 def _before_verb(context: typer.Context, **_: Any) -> None:
@@ -125,14 +131,9 @@ def _before_verb(context: typer.Context, **_: Any) -> None:
         raise UsageError("a verb is missing", remedy="begin with `lstmcast train DATA`; `lstmcast --help` lists all")
 
 
-app.callback()(declare(_before_verb, VERSION, *GENERAL))
-for _name, (_function, _summary) in VERBS.items():
-    app.command(_name, cls=Verb, short_help=_summary, context_settings=_HELP_NAMES)(_function)
-
-
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command line. Returns the exit code; nothing escapes but what the interpreter itself raises."""
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(application(set(arguments)))
     # Faults of the command line itself must already be told in the form that was asked for.
     console = Console(Manners(json="--json" in arguments, debug="--debug" in arguments))
     try:

@@ -22,7 +22,8 @@ class Clock(Frozen):
     ``kind`` ``row``: there is no time column and rows count from 1. ``formats``: strptime formats, the first is the
     one written. ``epoch_unit``: the times are numbers since 1970, or Excel serial days. ``tz``: the zone the wall clock
     is read in, as an IANA name or an offset; None for naive and integer time. ``padded``: 03.04. rather than 3.4.
-    ``padded_hour`` likewise for hours. ``fraction``: decimals of seconds (or of epoch numbers).
+    ``padded_hour`` likewise for hours. ``fraction``: decimals of seconds (or of epoch numbers). ``span``: the texts
+    name the beginning and the end of a step; the beginning is read, and written.
     """
 
     kind: Literal["datetime", "integer", "row"]
@@ -33,6 +34,7 @@ class Clock(Frozen):
     padded: bool = True
     padded_hour: bool = True
     fraction: int = 0
+    span: bool = False
 
     def parse(
         self,
@@ -102,6 +104,8 @@ class Clock(Frozen):
         return self.epoch_unit in epochs.UNITS or (not self.epoch_unit and styles.is_zoned(self.formats[0]))
 
     def _read(self, distinct: NDArray[np.object_]) -> tuple[Times, NDArray[np.bool_]]:
+        if self.span:
+            distinct = np.array([styles.beginning(text) or "" for text in distinct], dtype=object)
         if self.kind != "datetime":
             return epochs.integers(distinct)
         if self.epoch_unit:

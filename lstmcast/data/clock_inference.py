@@ -40,6 +40,10 @@ def infer_clock(
         return _asked(stripped, settings), []
     if settings.epoch_unit:
         return _epoch_clock(settings.epoch_unit, stripped, tz), []
+    if len(stripped) and all(styles.beginning(text) for text in stripped):
+        starts = np.array([styles.beginning(text) for text in stripped], dtype=object)
+        clock, notes = infer_clock(starts, column=column, settings=settings, lines=lines)
+        return clock.model_copy(update={"span": True}), [*notes, f"{stripped[0]} is known by its beginning"]
     numeric = np.array([epochs.NUMBER.fullmatch(text) is not None for text in stripped], bool)
     if numeric.mean() > 0.5 and settings.freq is not None and settings.freq.strip().isdigit():
         return Clock(kind="integer"), []

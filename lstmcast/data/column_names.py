@@ -21,7 +21,7 @@ WEAK_IDS = (
     *("sku", "store", "item", "product", "article", "shop", "symbol", "ticker", "sensor", "device", "meter", "site"),
     *("station", "location", "region", "country", "city", "name", "key", "code", "host", "machine", "channel", "group"),
 )
-TARGETS = ("y", "target", "value", "values")
+TARGETS = ("y", "target", "value", "values", "_value")
 
 
 def require(name: str, columns: Mapping[str, str] | list[str], *, flag: str) -> None:

@@ -24,6 +24,9 @@ from lstmcast.errors import UsageError
 
 MOST_GUESSED = 20
 
+_ACROSS = 5  # columns named by times that make a table one of series in rows
+
+_YEAR = re.compile(r"(?:18|19|20)\d{2}(?: \[YR\d{4}\])?")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?")
 
 
@@ -58,7 +61,8 @@ def looks(
 ) -> tuple[dict[str, str], str | None]:
     """What the columns hold by the look of their first cells, and which of them is the time."""
     found = kinds(names, rows)
-    return found, time_column.pick_time(found, settings, stamped=time_column.stamped(names, rows))
+    stamped, still = time_column.stamped(names, rows), time_column.still(names, rows)
+    return found, time_column.pick_time(found, settings, stamped=stamped, still=still)
 
 
 def _look(cell: str) -> str:
@@ -73,6 +77,8 @@ def _look(cell: str) -> str:
 def assign(frame: pd.DataFrame, found: Mapping[str, str], time: str | None, settings: ReaderSettings) -> Roles:
     """The role of every column. Raises ``RefusedError`` where two readings are equally likely."""
     _check_named(frame, settings)
+    if time is None and not settings.target and not settings.wide:
+        _refuse_times_across(frame)
     named_id = settings.id_col
     series = named_id if named_id or settings.wide else pick_id(frame, time, found, settings)
     time_column.refuse_clock_apart(frame, found, time, series, settings)
@@ -85,6 +91,8 @@ def assign(frame: pd.DataFrame, found: Mapping[str, str], time: str | None, sett
     asked = {time, series, *settings.future, *settings.static, *(settings.past or ()), *settings.parent}
     numeric = [name for name in frame.columns if name not in asked and _numeric(frame, name, found, settings)]
     numeric = [name for name in numeric if not _is_row_index(frame, name, numeric)]
+    if not settings.wide:
+        numeric = [name for name in numeric if not _is_reference(frame[name])] or numeric
     if settings.wide:
         return _wide(frame, numeric, time, settings)
     targets = settings.target or _pick_target(numeric, frame, time if series is None else None)
@@ -187,6 +195,25 @@ def _is_row_index(frame: pd.DataFrame, name: str, numeric: Sequence[str]) -> boo
     if not name.startswith(NAMELESS) or name != frame.columns[0] or len(numeric) < 2 or not is_number(frame[name]):
         return False
     return bool((np.diff(frame[name].to_numpy()) == 1).all())
+
+
+def _is_reference(column: pd.Series) -> bool:
+    """Whether the column holds whole numbers of more than fifteen digits, which count nothing: numbers of accounts."""
+    if is_number(column):
+        return pd.api.types.is_integer_dtype(column) and bool((column.abs() > 10**15).all())
+    return bool(column.dropna().astype(str).str.fullmatch(r"\d{16,}").all())
+
+
+def _refuse_times_across(frame: pd.DataFrame) -> None:
+    """Raise ``RefusedError`` where the names of the columns are times, so that each row is a series."""
+    across = [name for name in frame.columns if kind(name) == "time" or _YEAR.fullmatch(name)]
+    if len(across) < _ACROSS or len(across) * 2 < frame.shape[1]:
+        return
+    raise refuse(
+        "times-across",
+        f"the columns {across[0]} to {across[-1]} are times, so that each row is a series of its own",
+        fix="write one row per series and time: a column for the name, one for the time, one for the value",
+    )
 
 
 def _wide(frame: pd.DataFrame, numeric: list[str], time: str | None, settings: ReaderSettings) -> Roles:

@@ -18,12 +18,13 @@ NA_TOKENS = (
     *("", "NA", "N/A", "n/a", "na", "NaN", "nan", "NAN", "<NA>", "NaT", "NULL", "Null", "null", "None", "none"),
     *("#N/A", "#N/A N/A", "#NA", "#NV", "#DIV/0!", "#VALUE!", "#REF!", "#NUM!", "-", "--", ".", "..", "?"),
     *("nil", "missing", "Missing", "-nan", "-NaN", "1.#QNAN", "-1.#IND"),
+    *("\\N", "unavailable", "unknown"),  # dumps of databases, recorders of sensors
 )
 DELIMITERS = ("\t", ";", "|", ",")
 SAMPLE_LINES = 200
 
 _DATE = re.compile(
-    r"(?:\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?|\d{4}[- ]?Q[1-4]|\d{4}-?W\d{2}|"
+    r"(?:\d{1,4}[-/.]\d{1,2}([-/.]\d{1,4})?|\d{4}[- ]?Q[1-4]|\d{4}-?W\d{2}|\d{4}M\d{2}|"
     r"(?:\d{1,2}[- ])?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
     r"(?: \d{1,2},?)?[- ](?:\d{4}|\d{2}))([ T]\d{1,2}:\d{2}.*)?",
     re.IGNORECASE,

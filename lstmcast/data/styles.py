@@ -34,6 +34,7 @@ _DAY_NAME_YEAR = re.compile(r"\d{1,2}([- ])([A-Za-z]{3,9})\1(\d{4}|\d{2})")
 _NAME_YEAR = re.compile(r"([A-Za-z]{3,9})([- ])(\d{4}|\d{2})")
 _NAME_DAY_YEAR = re.compile(r"([A-Za-z]{3,9}) \d{1,2}(,?) \d{4}")
 _QUARTER = re.compile(r"\d{4}([- ]?)Q[1-4]")
+_YEAR_MONTH = re.compile(r"\d{4}M(?:0[1-9]|1[0-2])")
 _ISO_WEEK = re.compile(r"\d{4}(-?)W\d{2}")
 _ZONED = ("%z", "%:z", "Z", "UTC")
 
@@ -53,6 +54,13 @@ def recognise(text: str, *, day_first: bool) -> str | None:
     return (
         f"{date}{clock['gap']}{hour}:%M{':%S' if clock['second'] else ''}{fraction}{half}{_zone_style(clock['zone'])}"
     )
+
+
+def beginning(text: str) -> str | None:
+    """The first of two times in ``01.03.2024 00:00 - 01.03.2024 01:00``; None for other texts."""
+    first, _, second = text.partition(" - ")
+    alike = recognise(first, day_first=True)
+    return first if second and alike is not None and alike == recognise(second, day_first=True) else None
 
 
 def is_year_last(text: str) -> tuple[int, int] | None:
@@ -159,6 +167,8 @@ def _date_style(text: str, *, day_first: bool) -> str | None:
         return f"%m{match[1]}%Y"
     if match := _QUARTER.fullmatch(text):
         return f"%Y{match[1]}Q%q"
+    if _YEAR_MONTH.fullmatch(text):
+        return "%YM%m"
     if match := _ISO_WEEK.fullmatch(text):
         return f"%G{match[1]}W%V"
     return _named_month_style(text)

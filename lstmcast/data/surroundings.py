@@ -25,6 +25,7 @@ _FOOTER = re.compile(
     re.IGNORECASE,
 )
 _SHORT = 60
+_SUMMED = 100_000  # rows of tables that are searched for an unnamed total
 
 
 def without_comments(text: str) -> tuple[str, list[int]]:
@@ -53,8 +54,9 @@ def described(text: str, settings: ReaderSettings, *, label: str, encoding: str)
     """The dialect of a text, the lines above its header and a row of units below it; a sentence for each of them."""
     dialect = sniff(text, settings, label=label, encoding=encoding)
     said = []
-    if settings.skip_rows is None and not dialect.skip_rows and (above := _above(text, dialect.delimiter)):
-        asked = settings.model_copy(update={"skip_rows": above})
+    named = dialect.skip_rows  # a first line that names the delimiter
+    if settings.skip_rows is None and (above := _above(text, dialect.delimiter)) > named:
+        asked = settings.model_copy(update={"skip_rows": above} | ({"delimiter": dialect.delimiter} if named else {}))
         dialect = sniff(text, asked, label=label, encoding=encoding)
         said.append(f"the first {above} line{'s are' if above > 1 else ' is'} no part of the table (--skip-rows)")
     rows = cells(head(text, dialect.skip_rows), dialect.delimiter)
@@ -111,7 +113,7 @@ def _names_units(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
 
 def footer(frame: pd.DataFrame, lines: Places, *, time: str | None, label: str) -> tuple[int, list[Finding]]:
     """How many rows at the end are no part of the table, and a finding that names the first of them."""
-    count = 0
+    count = int(_is_sum(frame, time))
     while count < min(MOST_BELOW, len(frame) - 2) and _is_footer(frame.iloc[-1 - count], time):
         count += 1
     if not count:
@@ -119,6 +121,21 @@ def footer(frame: pd.DataFrame, lines: Places, *, time: str | None, label: str) 
     return count, [
         below_table(label, int(lines[len(frame) - count]), frame.iloc[len(frame) - count].dropna().tolist(), count)
     ]
+
+
+def _is_sum(frame: pd.DataFrame, time: str | None) -> bool:
+    """Whether the last row has no time and holds the sum of a column: a total that does not say so."""
+    if time is None or len(frame) < 4 or not pd.isna(frame[time].iloc[-1]) or frame[time].iloc[-2:].isna().all():
+        return False
+    for name in frame.columns:
+        cells = frame[name].iloc[-_SUMMED:]
+        if name == time or len(cells) < len(frame) or pd.isna(cells.iloc[-1]):
+            continue
+        digits = cells.dropna().astype(str).str.replace(r"\D", "", regex=True)
+        numbers = [int(text) for text in digits if text]
+        if len(numbers) > 3 and numbers[-1] and numbers[-1] == sum(numbers[:-1]):
+            return True
+    return False
 
 
 def is_footer_text(text: str) -> bool:

@@ -31,11 +31,18 @@ def stamped(names: Sequence[str], rows: Sequence[Sequence[str]]) -> set[str]:
     return found
 
 
-def pick_time(found: Mapping[str, str], settings: ReaderSettings, *, stamped: Collection[str] = ()) -> str | None:
+def still(names: Sequence[str], rows: Sequence[Sequence[str]]) -> set[str]:
+    """Columns that say the same in all of the first rows: no time goes by in them."""
+    return {name for index, name in enumerate(names) if len({row[index] for row in rows if len(row) > index}) < 2}
+
+
+def pick_time(
+    found: Mapping[str, str], settings: ReaderSettings, *, stamped: Collection[str] = (), still: Collection[str] = ()
+) -> str | None:
     """The time column, or None if there is none. Raises ``RefusedError`` when several could be.
 
     ``stamped`` columns hold numbers that look like times; they count where no column is named like one or holds texts
-    that read as times.
+    that read as times. ``still`` columns count where there is no other.
     """
     if settings.time_col is not None:
         require(settings.time_col, found, flag="--time-col")
@@ -57,6 +64,7 @@ def pick_time(found: Mapping[str, str], settings: ReaderSettings, *, stamped: Co
     if likely:
         return likely[0]
     dated = [name for name in free if found[name] == "time"] or [name for name in free if name in stamped]
+    dated = [name for name in dated if name not in still] or dated
     if len(dated) > 1:
         raise refuse(
             "several-times",
