@@ -25,6 +25,7 @@ ONLY_BY_SET = {
     *(f"training.{name}" for name in ("ablation", "calibrate")),
     *(f"network.{name}" for name in ("spread", "history", "deseasonalise", "correction", "facts", "error", "blend")),
     *(f"network.{name}" for name in ("memory", "heads", "form", "forget_bias")),
+    *(f"reader.{name}" for name in ("cache_above_mb", "cache_gb")),
     *(f"network.{name}" for name in ("shared_layers", "checkpointing", "layer_drop")),
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import compute, csv
+from pyarrow import compute
 
 from lstmcast.data.blocks import NotPlainError
 from lstmcast.data.columnar import Texts
@@ -88,6 +88,8 @@ def numbered(column: Sequence[Any] | NDArray[Any], name: str, plan: Plan) -> NDA
 
 
 def _options(plan: Plan, types: Mapping[str, pa.DataType], only: list[str] | None = None) -> dict[str, Any]:
+    from pyarrow import csv  # only for large files: it takes a while to import
+
     dialect = plan.dialect
     return {
         "parse_options": csv.ParseOptions(delimiter=dialect.delimiter, quote_char=False, ignore_empty_lines=False),
@@ -103,6 +105,8 @@ def _options(plan: Plan, types: Mapping[str, pa.DataType], only: list[str] | Non
 
 
 def _read(text: bytes, plan: Plan, whole: Sequence[str], *, only: list[str] | None = None) -> pa.Table:
+    from pyarrow import csv  # only for large files: it takes a while to import
+
     types = {
         "name": pa.dictionary(pa.int32(), pa.string()),
         "text": pa.dictionary(pa.int32(), pa.string()),
@@ -170,6 +174,8 @@ def _stamps(column: pa.ChunkedArray, like: str) -> NDArray[np.int64]:
 
 
 def _count_spellings(text: bytes, plan: Plan, gone: Mapping[str, pa.ChunkedArray]) -> None:
+    from pyarrow import csv  # only for large files: it takes a while to import
+
     strings = csv.read_csv(
         pa.BufferReader(text),
         read_options=csv.ReadOptions(use_threads=False, block_size=len(text) + 1, column_names=list(plan.kinds)),
