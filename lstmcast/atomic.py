@@ -119,9 +119,18 @@ def sweep(path: Path, *, seconds: float = 0) -> int:
 
     Only for the holder of a lock: a living writer would lose its work. Others sweep what is many ``seconds`` old.
     """
+    return _removed(path.parent, re.escape(path.name), seconds)
+
+
+def sweep_folder(folder: Path) -> int:
+    """As ``sweep``, of whatever was being written in ``folder`` itself."""
+    return _removed(folder, ".+", 0)
+
+
+def _removed(folder: Path, name: str, seconds: float) -> int:
     newest = time.time() - seconds
-    litter = re.compile(rf"\.{re.escape(path.name)}\.[A-Za-z0-9_]{{8}}\.tmp")
-    found = [place for place in path.parent.iterdir() if litter.fullmatch(place.name)] if path.parent.is_dir() else []
+    litter = re.compile(rf"\.{name}\.[A-Za-z0-9_]{{8}}\.tmp")
+    found = [place for place in folder.iterdir() if litter.fullmatch(place.name)] if folder.is_dir() else []
     dead = [place for place in found if not seconds or place.stat().st_mtime < newest]
     for place in dead:
         if place.is_dir():

@@ -530,3 +530,14 @@ def test_a_clock_that_jumps_changes_neither_forecasts_nor_policy(folder: Path) -
     far = run(job, now=true + dt.timedelta(days=4000))
     assert (far.code, far.facts["retrain"]["due"]) == (11, True)  # old data, and an old model
     assert len({(row[1], row[3], row[4]) for row in rows_of(folder, "forecasts")}) == len(rows_of(folder, "forecasts"))
+
+
+@pytest.mark.parametrize(
+    "place", ["models/sales", "models/sales.old-models", "models/.sales.candidate/checkpoints/trial-0"]
+)
+def test_what_a_killed_run_left_half_written_is_swept_wherever_it_lies(folder: Path, place: str) -> None:
+    place = f"models/{place}"
+    (folder / place / ".2024.a1b2c3d4.tmp").mkdir(parents=True)
+    (folder / place / ".kept").touch()  # not ours
+    assert run(folder / "sales.yaml").facts["noop"] is True
+    assert [path.name for path in (folder / place).glob(".*")] == [".kept"]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lstmcast import __version__
 from lstmcast.artifact import CHECKPOINTS
-from lstmcast.atomic import finish_together, replace_together, sweep
+from lstmcast.atomic import finish_together, replace_together, sweep, sweep_folder, whole_folder
 from lstmcast.data.writer import write_json, write_table
 from lstmcast.errors import ResourceError, UsageError
 from lstmcast.ops.job import Job
@@ -51,9 +51,11 @@ def journal(job: Job) -> Path:
 def tidy(job: Job) -> bool:
     """Remove what a run that was killed left behind; finish its publishing, and say whether there was any to finish."""
     finished = finish_together(journal(job))
-    checkpoint = job.candidate / CHECKPOINTS / "latest.safetensors"
-    for path in (*job.outputs().values(), journal(job), workplace(job), job.model, job.candidate, checkpoint):
+    for path in (*job.outputs().values(), journal(job), workplace(job), job.model, job.candidate):
         sweep(path)
+    checkpoints = job.candidate / CHECKPOINTS
+    for folder in (job.old_models, whole_folder(job.model), checkpoints, *checkpoints.glob("*/")):
+        sweep_folder(folder)
     return finished
 
 

@@ -61,7 +61,7 @@ class Scene:
         }
         if self.swept:
             hidden = [path.name for path in self.place.rglob(".*") if path.name != ".sales.lock"]
-            assert not hidden
+            assert hidden == []
 
 
 def outputs(place: Path) -> dict[str, str]:

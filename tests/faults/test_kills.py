@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import sqlite3
 import time
@@ -19,7 +20,7 @@ from tests.test_run import DAY, FIRST, deliver, write_job
 pytestmark = [pytest.mark.fault, pytest.mark.skipif(not hasattr(os, "fork"), reason="processes of POSIX")]
 
 SLOW = ("train", "detect")  # in their fast sample
-_EVERY = 12  # at each of so many changes the process is really killed, and the command run again
+_EVERY = 16  # at each of so many changes the process is really killed, and the command run again
 SCENES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in ACTS]
 
 
@@ -47,12 +48,20 @@ def test_a_kill_at_some_changes_to_the_disk_leaves_whole_outputs(scene: Scene, t
 def test_what_a_kill_at_every_change_to_the_disk_would_leave_is_whole(
     scene: Scene, record_property: Callable[[str, object], None]
 ) -> None:
+    last_seen: dict[str, int] = {}  # by kind of unfinished thing, the change before which it was there
+
+    def look(change: int) -> None:
+        scene.require_whole()
+        for path in scene.place.rglob(".*"):
+            last_seen[re.sub(r"\d|\.\w{8}\.tmp", "", str(path))] = change
+
     scene.reset()
-    total = looked_at(scene.act, lambda _: scene.require_whole())
+    total = looked_at(scene.act, look)
     record_property("changes", total)
-    every = list(range(1 + random.Random(total).randrange(_EVERY), total + 1, _EVERY))
-    die_at(scene, every)
-    record_property("kills", len(every))
+    every = range(1 + random.Random(total).randrange(_EVERY), total + 1, _EVERY)
+    chosen = sorted({*every, *last_seen.values()})
+    die_at(scene, chosen)
+    record_property("kills", len(chosen))
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(50, marks=pytest.mark.exhaustive)])
