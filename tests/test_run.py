@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import shlex
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from lstmcast.cli.app import run as command
 from lstmcast.errors import BusyError, DataError, UsageError
 from lstmcast.ops import delivery
 from lstmcast.ops.lock import held
+from lstmcast.ops.schedule import schedule
 from lstmcast.outcome import Notice, Outcome, Report
 from lstmcast.recipes import run as recipe
 from lstmcast.recipes.history import history as recipe_of_history
@@ -426,7 +429,14 @@ def test_the_schedule_names_the_job_and_runs_nothing(folder: Path, capsys: pytes
     assert r"100\% sales.yaml'" in cron
     assert "OnCalendar=*-*-* 02:15:00" in text
     assert f'"{folder}/100%% sales.yaml"' in text
-    assert "SuccessExitStatus=6 75" in text
+    assert "SuccessExitStatus=6 75 143" in text
+    assert str(Path(sys.executable).parent) in shlex.split(cron)[8]
+
+
+def test_a_program_of_several_words_stays_several_words_in_the_schedule() -> None:
+    text = schedule(Path("/srv/sales.yaml"), program=["/opt/my python", "-m", "lstmcast"])
+    assert "&& '/opt/my python' -m lstmcast run /srv/sales.yaml --log-format jsonl" in text
+    assert 'ExecStart="/opt/my python" -m lstmcast run /srv/sales.yaml --log-format jsonl' in text
 
 
 def test_every_fault_of_a_job_file_is_told_at_once(tmp_path: Path) -> None:

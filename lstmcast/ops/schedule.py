@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 _TEXT = """\
@@ -17,8 +19,8 @@ Description=lstmcast job {name}
 Type=oneshot
 WorkingDirectory={unit_folder}
 ExecStart={unit_command} --log-format jsonl
-# 75: try later, 6: some series fell back. Neither is a failure of the unit.
-SuccessExitStatus=6 75
+# 6: some series fell back, 75: try later, 143: stopped, the next run goes on. None is a failure of the unit.
+SuccessExitStatus=6 75 143
 
 # /etc/systemd/system/lstmcast-{name}.timer
 [Unit]
@@ -34,10 +36,16 @@ WantedBy=timers.target
 # systemctl enable --now lstmcast-{name}.timer"""
 
 
-def schedule(job: Path, *, program: str) -> str:
+def this_program() -> list[str]:
+    """The words that start this very installation, whatever is on the path of the scheduler."""
+    beside = Path(sys.executable).with_name("lstmcast")
+    return [str(beside)] if beside.is_file() else [sys.executable, "-m", "lstmcast"]
+
+
+def schedule(job: Path, *, program: Sequence[str]) -> str:
     """The crontab line and the systemd units that run the job file ``job`` with ``program`` at 02:15 every night."""
     job = job.absolute()
-    words = [program, "run", str(job)]
+    words = [*program, "run", str(job)]
     name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in job.stem)
     return _TEXT.format(
         folder=_cron(shlex.quote(str(job.parent))),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from lstmcast.ops.job import Job, read_job
 from lstmcast.ops.ledger import Ledger
 from lstmcast.ops.lock import held
 from lstmcast.ops.policy import LATELY, Health, due, health, not_worse, promote, trained_at, trained_until
-from lstmcast.ops.schedule import schedule
+from lstmcast.ops.schedule import schedule, this_program
 from lstmcast.ops.store import Store, opened
 from lstmcast.ops.unchanged import is_unchanged, model_is_there, nothing_new
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
@@ -69,7 +68,7 @@ def run(
     """
     job = read_job(path, choices=choices())
     if print_schedule:
-        text = schedule(path, program=shutil.which("lstmcast") or f"{sys.executable} -m lstmcast")
+        text = schedule(path, program=this_program())
         return Outcome(facts={"schedule": text}, text=text)
     wishes = Wishes(now or dt.datetime.now().astimezone(), accept_older, fail_on_anomaly, fail_on_drift)
     with held(job.lock, kind=job.file.lock, timeout=lock_timeout), opened(job.store) as store:
