@@ -1,4 +1,4 @@
-"""Telling: what the taught forecaster says of rows, computed without torch, so that a night without a lesson starts fast.
+"""Telling: what the taught forecaster says of rows, without torch, so that a night without a lesson starts fast.
 
 The LSTM is written out; networks of other cells are asked where they were taught.
 """

@@ -40,7 +40,7 @@ class Cell(Protocol):
     ``step`` is the readable road: the equations of the paper for one timestep. It broadcasts over leading axes, so that
     one state can meet many inputs; state tensor 0 is the output h. ``gates`` is the part of it that decides. ``rule``
     and ``packed`` are the fast road: the name of the pointwise rule, and what the shared loop multiplies. A cell may
-    add ``native`` (see ``NativeCell``). Each cell's page tells the first weights it draws; ``net.initial`` draws others.
+    add ``native`` (see ``NativeCell``). Each cell's page tells the first weights it draws, ``net.initial`` others.
     """
 
     inputs: int
