@@ -63,6 +63,7 @@ def main() -> None:
     options.add_argument("--without", default="", help=f"parts to leave out: {', '.join(PARTS)}")
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--files", type=int, help="only the first so many files")
+    options.add_argument("--budget", help="of nab, such as 1/week; without it the command's default")
     options.add_argument("--scores", type=Path, help="folder for the scores of nab")
     options.add_argument("--forecasts", type=Path, help="folder that keeps what the networks said")
     asked = options.parse_args()
@@ -142,7 +143,7 @@ def nab(asked: argparse.Namespace) -> dict[str, Any]:
     names = sorted(windows)[: asked.files]
     totals = {"windows": 0, "hit": 0, "alarms": 0, "false": 0, "weeks": 0.0, "cpu_s": 0.0, "rows": 0}
     for name in names:
-        found = detect(folder / "data" / name, asked, budget="1/week")
+        found = detect(folder / "data" / name, asked, budget=asked.budget)
         if asked.scores is not None:
             out = asked.scores / name
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -281,7 +282,8 @@ def _planted(
             moved = day // 2 if size > SIZES[0] else day // 4
             y[at] = clean[place - moved : place - moved + length]
         else:
-            y[at] = (clean[:place].max() + size * unit) if far > 0 else (clean[:place].min() - size * unit)
+            end = clean[:place].max() - clean[at].max() if far > 0 else clean[:place].min() - clean[at].min()
+            y[at] = clean[at] + end + far
     return y
 
 

@@ -207,12 +207,18 @@ def test_a_few_rows_within_the_known_range_are_a_spike_and_more_are_a_burst() ->
 
 def test_a_value_beyond_all_before_is_a_new_extreme() -> None:
     y = series()
+    y[100:105] = 300.0, 310.0, 305.0, 303.0, 301.0
+    assert kind(y, [100], [101, 102, 103, 104]) == "new_extreme"
+    y[50] = 320.0
+    assert kind(y, [100], [101, 102, 103, 104]) == "burst"
+    y[100:105] -= 220.0
+    assert kind(y, [100], [101, 102, 103, 104]) == "new_extreme"
+
+
+def test_a_single_row_is_a_spike_however_far_it_goes() -> None:
+    y = series()
     y[100] = 300.0
-    assert kind(y, [100]) == "new_extreme"
-    y[50] = 301.0
     assert kind(y, [100]) == "spike"
-    y[100] = 100.0
-    assert kind(y, [100]) == "new_extreme"
 
 
 def test_a_repeated_value_is_flat_only_where_values_seldom_repeat() -> None:
@@ -228,7 +234,7 @@ def test_a_level_that_stays_for_a_day_is_a_level_shift_and_needs_that_day() -> N
     y = series()
     y[100:] += 30.0
     assert kind(y, [100]) == "level_shift"
-    assert kind(y[:123], [100]) == "new_extreme"
+    assert kind(y[:123], [100]) != "level_shift"
     down = series()
     down[100:] -= 15.0
     assert kind(down, [100]) == "level_shift"
@@ -299,6 +305,8 @@ def test_a_longer_stretch_is_told_apart_by_its_shape() -> None:
     usual = series()[120:144]
     assert shaped(usual + np.linspace(0, 40, 24)) == "trend"
     assert shaped(400 - usual) == "season"
+    assert shaped(np.roll(usual, 9)) == "season"
+    assert shaped(usual + 25 * (-1.0) ** np.arange(24)) == "variance"
 
 
 def test_of_several_channels_the_three_with_most_evidence_are_named_with_value_and_forecast() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -113,3 +115,72 @@ def test_a_damaged_state_is_named_with_its_remedy(tmp_path: Path, capsys: pytest
     assert "LSTMCAST UNKNOWN" in capsys.readouterr().out
     assert detect(tmp_path / "p", data) == 4
     assert "begin anew" in capsys.readouterr().err
+
+
+def stdin_of(data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data.to_csv(index=False).encode())))
+
+
+def piped(folder: Path, data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    stdin_of(data, monkeypatch)
+    files = ["-o", str(folder / "rows.csv"), "--events", str(folder / "events.csv"), "--state", str(folder / "state")]
+    quick = ["--set", "training.max_steps=30", "--set", "network.hidden=8", "--warmup", "150", "-q", "--new-only"]
+    assert run(["detect-anomalies", "-", *files, *quick]) == 0
+    return pd.read_csv(folder / "rows.csv").set_index(["unique_id", "ds"])
+
+
+def test_rows_through_standard_input_continue_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = readings(470)
+    (tmp_path / "pipe").mkdir()
+    cuts = ((0, 200), (200, 449), (449, 470))
+    parts = pd.concat([piped(tmp_path / "pipe", data[a:b], monkeypatch) for a, b in cuts]).sort_index()
+    assert detect(tmp_path / "whole", data) == 0
+    figures = ["y_hat", "lo", "hi", "p_value", "score", "is_anomaly", "status"]
+    pd.testing.assert_frame_equal(parts[figures], rows_of(tmp_path / "whole")[figures], check_exact=True)
+
+
+def test_rows_that_come_late_within_the_last_day_are_judged_as_if_they_had_come_in_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = readings(330).reset_index(drop=True)
+    assert detect(tmp_path / "late", data.drop(index=[60, 318, 319])[:326]) == 0
+    capsys.readouterr()
+    assert detect(tmp_path / "late", data.drop(index=[60])) == 0
+    assert "2 rows came late" in capsys.readouterr().err
+    assert detect(tmp_path / "in_time", data.drop(index=[60])) == 0
+    pd.testing.assert_frame_equal(
+        rows_of(tmp_path / "late")[COLUMNS], rows_of(tmp_path / "in_time")[COLUMNS], check_exact=True
+    )
+    assert detect(tmp_path / "late", data) == 0
+    assert "1 rows came late; 1 are too old to be judged again" in capsys.readouterr().err
+
+
+def test_a_rotated_file_continues_the_series(tmp_path: Path) -> None:
+    data = readings(330)
+    assert detect(tmp_path / "p", data[:300]) == 0
+    assert detect(tmp_path / "p", data[300:]) == 0
+    assert detect(tmp_path / "whole", data) == 0
+    figures = ["y_hat", "lo", "hi", "p_value", "score", "is_anomaly", "status"]
+    pd.testing.assert_frame_equal(
+        rows_of(tmp_path / "p")[figures], rows_of(tmp_path / "whole")[figures][300:], check_exact=True
+    )
+
+
+def test_a_crash_leaves_the_state_and_never_looks_like_an_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = readings(460)
+    assert detect(tmp_path / "p", data[:300]) == 0
+    before = {file: file.read_bytes() for file in sorted((tmp_path / "p/state").iterdir())}
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lstmcast.recipes.detect.save_state", broken)
+        code = detect(tmp_path / "p", data, "--fail-on-anomaly")
+    assert code not in {0, 10, 11}
+    assert {file: file.read_bytes() for file in sorted((tmp_path / "p/state").iterdir())} == before
+    capsys.readouterr()
+    assert detect(tmp_path / "p", data, "--fail-on-anomaly", "--new-only") == 10
+    assert pd.read_csv(tmp_path / "p/rows.csv")["ds"].iloc[0] == "2026-01-13 12:00:00"

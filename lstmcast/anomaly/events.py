@@ -219,7 +219,7 @@ def _event(
     p_value = float(scores.p_value[at.peak])
     start, end = track.times[at.first], track.times[at.last]
     top = float(np.nanmax(scores.score[at.first : at.last + 1]))
-    kind = kind_of(track.y, track.expected, at.first, at.last, at.peak, day=day, rules=at.rules)
+    kind = kind_of(track.y, at.first, at.last, at.peak, day=day, rules=at.rules)
     once_in = duration(1 / p_value, rows_per_week=rows_per_week)
     seen = _comparison(track, at.peak)
     if kind == "flat":

@@ -1,9 +1,10 @@
-"""Kinds: what sort of anomaly an event is, from the values around it."""
+"""Kinds: what sort of anomaly an event is, from how its rows leave the usual and whether they come back."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,31 +16,47 @@ Floats = NDArray[np.float64]
 Kind = Literal["spike", "burst", "level_shift", "trend", "variance", "flat", "missing", "season", "new_extreme"]
 
 SPIKE_ROWS = 3
-FLAT_ROWS = 6
+FLAT_ROWS = 4
 USUAL_REPEATS = 0.1
 SHIFT_SPREADS = 3.0
 SHIFT_SHARE = 0.9
 SHIFT_ROWS = 8
-SHAPE_ROWS = 12
-STRAIGHT = 0.9
-ALIKE, UNLIKE = 0.6, 0.2
-WIDER = 3.0
+SHAPE_ROWS = 6
+SEASON_ROWS = 12
+STRAIGHT, SLOW_START = 0.9, 0.5
+ALIKE, UNLIKE = 0.8, 0.4
+RESTLESS = 0.3  # share of rows at which the deviation changes its sign
 NEW_EXTREME_SHARE = 0.001
+_BEYOND = 2.0  # spreads from the usual that still belong to an excursion
+_LOOK_BACK_DAYS = 14
+_LOOK_AHEAD_DAYS = 2
 
 
-def kind_of(
-    y: Floats, expected: Floats, first: int, last: int, peak: int, *, day: int, rules: Sequence[Hit] = ()
-) -> Kind:
-    """The first that holds of the rows ``first`` .. ``last`` of a channel ``y`` (n,) with its ``expected`` values (n,).
+@dataclass(frozen=True, slots=True)
+class Excursion:
+    """How the rows from an event's first on leave the ``usual``: ``away`` (k,) in spreads of what is ordinary.
 
-    ``flat``         at least 6 rows repeat one value in a series that seldom does, or the rule says so
-    ``trend``        at least 12 rows that leave the same rows a day earlier in a nearly straight line
+    ``values`` and ``usual`` (k,) of the same rows. It lasts until half a dozen rows in a row are ordinary again, two
+    days, or the end of the data; ``over`` tells that it ended before.
+    """
+
+    values: Floats
+    usual: Floats
+    away: Floats
+    over: bool
+
+
+def kind_of(y: Floats, first: int, last: int, peak: int, *, day: int, rules: Sequence[Hit] = ()) -> Kind:
+    """The first that holds of the event in rows ``first`` .. ``last`` of a channel ``y`` (n,) observed rows.
+
+    ``flat``         at least 4 rows repeat one value in a series that seldom does, or the rule says so
     ``level_shift``  a day after the onset, nine rows in ten differ from the same rows a day earlier to one side, by 3
                      robust spreads of that difference, or the rule says so
-    ``variance``     the rule says so, or errors over at least 12 rows are on average three times the usual ones
-    ``season``       at least 12 rows that do not follow the day before, in a series that does
-    ``new_extreme``  the peak is beyond all values before the event, by a thousandth of their range
-    ``spike``        at most 3 rows
+    ``spike``        back to the usual after at most 3 rows
+    ``season``       at least 12 rows that follow another time of the day, not their own
+    ``trend``        at least 6 rows that leave the usual in a nearly straight line
+    ``variance``     the rule says so, or half a day of deviations to both sides
+    ``new_extreme``  beyond all values before the event, by a thousandth of their range, without changing sides
     ``burst``        the rest
     """
     said = {hit.kind for hit in rules}
@@ -48,17 +65,81 @@ def kind_of(
     stuck = len(inside) >= FLAT_ROWS and np.ptp(inside) == 0 and _repeats(before) < USUAL_REPEATS
     if stuck or "flat" in said:
         return "flat"
-    shaped = _shape(y, expected, first, last, day)
-    if shaped != "trend" and ("level_shift" in said or _level_shifted(y, first, day)):
+    found = excursion(y, first, last, day=day)
+    straight = found is not None and _is_trend(found)
+    if not straight and ("level_shift" in said or _level_shifted(y, first, day)):
         return "level_shift"
-    if shaped is not None:
-        return shaped
-    if "variance" in said:
-        return "variance"
     margin = NEW_EXTREME_SHARE * np.ptp(before) if len(before) else math.inf
-    if len(before) and not before.min() - margin <= y[peak] <= before.max() + margin:
-        return "new_extreme"
-    return "spike" if last - first < SPIKE_ROWS else "burst"
+    extreme = len(before) > 0 and not before.min() - margin <= y[peak] <= before.max() + margin
+    if found is None:
+        return "new_extreme" if extreme else "spike" if last - first < SPIKE_ROWS else "burst"
+    if found.over and len(found.away) <= SPIKE_ROWS and last - first < SPIKE_ROWS:
+        return "spike"
+    if _is_season(found, y, first, day):
+        return "season"
+    if straight:
+        return "trend"
+    turns = float(np.mean(np.diff(np.sign(found.away)) != 0)) if len(found.away) > 1 else 0.0
+    if "variance" in said or (turns > RESTLESS and len(found.away) >= max(SHAPE_ROWS, day // 2)):
+        return "variance"
+    return "new_extreme" if extreme and turns <= RESTLESS else "burst"
+
+
+def excursion(y: Floats, first: int, last: int, *, day: int) -> Excursion | None:
+    """The rows from ``first`` on beside what is usual there; None with less than three days before, or gaps there."""
+    if first < 3 * day or not np.isfinite(y[:first]).all():
+        return None
+    stop = min(len(y), max(last + 1, first + _LOOK_AHEAD_DAYS * day))
+    history = slice(max(0, first - _LOOK_BACK_DAYS * day), stop)
+    best: tuple[float, Floats] | None = None
+    for usual in _usuals(y, first, day):
+        ordinary = (y[history] - usual[history])[: first - history.start]
+        ordinary = ordinary[np.isfinite(ordinary)]
+        if len(ordinary) < SHAPE_ROWS:
+            continue
+        spread = 1.4826 * float(np.median(np.abs(ordinary - np.median(ordinary)))) + 0.1 * float(ordinary.std())
+        if spread > 0 and (best is None or spread < best[0]):
+            best = spread, usual
+    if best is None:
+        return None
+    spread, usual = best
+    away = (y[first:stop] - usual[first:stop]) / spread
+    away = np.where(np.isfinite(away), away, 0.0)
+    rows, over = _lasting(np.abs(away) > _BEYOND, last + 1 - first)
+    return Excursion(y[first : first + rows], usual[first : first + rows], away[:rows], over)
+
+
+def _lasting(beyond: NDArray[np.bool_], least: int) -> tuple[int, bool]:
+    """Rows until half a dozen in a row are ordinary, and whether that was seen; ``least`` where alarms reach there."""
+    quiet = 0
+    for row, far in enumerate(beyond):
+        quiet = 0 if far else quiet + 1
+        if quiet >= SHAPE_ROWS and row + 1 - quiet >= min(least, SPIKE_ROWS):
+            return max(1, row + 1 - quiet), True
+    return max(1, len(beyond) - quiet), quiet > 0
+
+
+def _usuals(y: Floats, first: int, day: int) -> list[Floats]:
+    """What the rows may be compared with, each (n,): recent days, the same day of earlier weeks, the day before.
+
+    Rows of the event are never their own measure: what follows ``first`` is compared with rows before it.
+    """
+    row = np.arange(len(y))
+    late = np.maximum(row - first + 1, 0)
+
+    def lagged(days: int) -> Floats:
+        back = days * day
+        back_rows = back * np.maximum(1, -(-late // back))  # whole lags, so that the row lies before ``first``
+        at = row - back_rows
+        return np.where(at >= 0, y[np.maximum(at, 0)], np.nan)
+
+    with np.errstate(invalid="ignore"):
+        recent = np.sort(np.stack([lagged(1), lagged(2), lagged(3)]), axis=0)[1]
+        level = np.full(len(y), np.nan)
+        means = np.convolve(y[:first], np.ones(day) / day, mode="valid") if day <= first else np.empty(0)
+        level[day : day + len(means)] = means[: len(y) - day]
+        level[first:] = means[-1] if len(means) else np.nan
+        return [recent, lagged(7), level]
 
 
 def _repeats(values: Floats) -> float:
@@ -81,32 +162,29 @@ def _level_shifted(y: Floats, first: int, day: int) -> bool:
     return one_sided and abs(shift) > SHIFT_SPREADS * spread
 
 
-def _shape(y: Floats, expected: Floats, first: int, last: int, day: int) -> Kind | None:
-    """What only a longer stretch can show."""
-    rows = last - first + 1
-    if rows < SHAPE_ROWS or first < 2 * max(day, rows):
-        return None
-    now, ago = y[first : last + 1], y[first - day : last + 1 - day]
-    earlier, before_that = y[first - rows : first], y[first - rows - day : first - day]
-    if not (np.isfinite(now).all() and np.isfinite(ago).all() and np.isfinite(earlier - before_that).all()):
-        return None
-    difference, usual = now - ago, earlier - before_that
-    moved = abs(np.median(difference[-rows // 4 :]) - np.median(difference[: rows // 4]))
-    if (
-        moved > SHIFT_SPREADS * usual.std()
-        and abs(_correlation(difference, np.arange(rows, dtype=np.float64))) > STRAIGHT
-    ):
-        return "trend"
-    error, past = np.abs(now - expected[first : last + 1]), np.abs(y - expected)[:first]
-    past = past[np.isfinite(past)]
-    if len(past) >= SHAPE_ROWS and np.nanmean(error) > WIDER * past.mean() and abs(np.mean(difference)) < now.std():
-        return "variance"
-    if _correlation(now, ago) < UNLIKE and _correlation(earlier, before_that) > ALIKE:
-        return "season"
-    return None
+def _is_trend(found: Excursion) -> bool:
+    away, rows = found.away, len(found.away)
+    if rows < SHAPE_ROWS:
+        return False
+    quarter = max(1, rows // 4)
+    begin, end = float(np.median(away[:quarter])), float(np.median(away[-quarter:]))
+    slow = abs(begin) < SLOW_START * abs(end) and begin * end > -0.1 * end**2
+    return slow and abs(_correlation(away, np.arange(rows, dtype=np.float64))) > STRAIGHT
+
+
+def _is_season(found: Excursion, y: Floats, first: int, day: int) -> bool:
+    """Whether the rows follow the day before at another hour, and their own hour badly."""
+    rows = len(found.values)
+    if rows < SEASON_ROWS or _correlation(found.values, found.usual) > UNLIKE or first < 2 * day:
+        return False
+    pattern = y[first - day : first]
+    for shift in range(day // 8, day - day // 8):
+        if _correlation(found.values, np.resize(np.roll(pattern, -shift), rows)) > ALIKE:
+            return True
+    return _correlation(found.values, -found.usual) > ALIKE
 
 
 def _correlation(a: Floats, b: Floats) -> float:
-    if not (a.std() > 0 and b.std() > 0):
+    if not (np.isfinite(b).all() and a.std() > 0 and b.std() > 0):
         return 0.0
     return float(np.corrcoef(a, b)[0, 1])

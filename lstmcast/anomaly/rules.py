@@ -89,7 +89,8 @@ def missing(steps: NDArray[np.int64], *, warm_up: int) -> list[Hit]:
 def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
     """Steps to another level, by cumulative sums (Page 1954) of what differs from the same time on earlier days.
 
-    One hit at each onset; then the new level is adopted. ``y`` (n,) observed rows, ``day`` in rows.
+    One hit at each onset; then the new level is adopted, and the next must be shown by twice as much. ``y`` (n,)
+    observed rows, ``day`` in rows.
     """
     lags = np.array([k * day for k in (1, 2, 3, 7)])
     usual = y.copy()  # the values, as they would be on the present level
@@ -117,6 +118,7 @@ def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
             began = onset[int(np.argmax(sums))]
             hits.append(Hit("level_shift", began, row, row))
             usual[:began] += np.median(difference[began : row + 1])
+            highest = max(highest, top)  # where levels change again and again, only a longer change is told
             sums, peaks, onset = [0.0, 0.0], [0.0, 0.0], [row + 1, row + 1]
     return hits
 

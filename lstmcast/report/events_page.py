@@ -21,6 +21,7 @@ _VALUE, _BAND, _FLAG, _EVENT, _EARLIER = "#4d4d4d", "#8fc1e3", "#d55e00", "#e69f
 _WEEKS = 3  # earlier ones shown behind a zoom
 _LEAST_ROWS = 24  # shown on either side of an event
 _WIDTH, _HEIGHT = 760, 150
+_NUMBER_SHARE, _NUMBER_LEVELS = 0.03, 4  # of the width that a number takes; heights they alternate between
 _ORDER = {"critical": 0, "warning": 1, "info": 2}
 
 
@@ -53,7 +54,8 @@ def save_events_page(rows: pd.DataFrame, events: pd.DataFrame, clock: Clock, pat
         charts.append(_overview(str(name), part, own, int(counts.get(name, 0))))
         charts += [_zoom(part, event, week) for event in own.to_dict("records")]
     shown = f"{len(numbered)} of {len(events)} events" if len(events) > len(numbered) else f"{len(events)} events"
-    title = alt.Title("Anomalies", subtitle=shown, anchor="start", fontSize=17, offset=12)
+    legend = "blue: where 80 % were expected; triangles: alarms; grey: the same hours of the three weeks before"
+    title = alt.Title("Anomalies", subtitle=[shown, legend], anchor="start", fontSize=17, offset=12)
     page = alt.vconcat(*charts, title=title, padding=14, background="white")
     page = page.configure_axis(gridColor="#e8e8e8", labelFontSize=11, titleFontSize=12)
     save_chart(page.configure_view(stroke="#bbbbbb").configure_title(subtitleColor="#555555"), path)
@@ -86,14 +88,27 @@ def _overview(name: str, part: pd.DataFrame, events: pd.DataFrame, count: int) -
                 for event in events.to_dict("records")
             ]
         )
+        marks["level"] = _levels(marks["first"], part["at"])
         tips = [alt.Tooltip("says:N", title="event")]
         layers.append(
             alt.Chart(marks).mark_rule(color=_EVENT, strokeWidth=2).encode(x=_x(marks, "first"), tooltip=tips)
         )
-        text = alt.Chart(marks).mark_text(dy=-_HEIGHT / 2 + 8, dx=8, fontWeight="bold", color=_FLAG)
-        layers.append(text.encode(x=_x(marks, "first"), text="number:N", tooltip=tips))
+        for level in sorted(set(marks["level"])):  # neighbours stand below each other
+            own = marks[marks["level"] == level]
+            text = alt.Chart(own).mark_text(dy=-_HEIGHT / 2 + 8 + 13 * level, dx=8, fontWeight="bold", color=_FLAG)
+            layers.append(text.encode(x=_x(own, "first"), text="number:N", tooltip=tips))
     title = alt.Title(name, subtitle=f"{count} events, {len(flagged)} alarms", anchor="start", limit=_WIDTH)
     return alt.layer(*layers).properties(width=_WIDTH, height=_HEIGHT, title=title)
+
+
+def _levels(first: pd.Series, axis: pd.Series) -> list[int]:
+    """At which height each number stands, so that those close to each other can be read: 0 is the highest."""
+    width = (axis.iloc[-1] - axis.iloc[0]) * _NUMBER_SHARE
+    levels: list[int] = []
+    for k, at in enumerate(first):
+        near = k > 0 and at - first.iloc[k - 1] < width
+        levels.append((levels[-1] + 1) % _NUMBER_LEVELS if near else 0)
+    return levels
 
 
 def _zoom(part: pd.DataFrame, event: dict[str, Any], week: int) -> Any:
@@ -112,7 +127,7 @@ def _zoom(part: pd.DataFrame, event: dict[str, Any], week: int) -> Any:
     spot = pd.DataFrame([{"first": channel["at"].iloc[inside[0]], "last": channel["at"].iloc[inside[-1]]}])
     layers.append(alt.Chart(spot).mark_rect(opacity=0.3, color=_EVENT).encode(x=_x(spot, "first"), x2="last"))
     layers += [_band(near), _line(near, _VALUE), _points(near[near["is_anomaly"] == 1])]
-    below = f"{event['kind']}, {event['severity']}; grey: the same hours of earlier weeks"
+    below = f"{event['kind']}, {event['severity']}"
     title = alt.Title(
         f"{event['number']} · {event['message']}", subtitle=below, anchor="start", limit=_WIDTH, fontSize=11
     )
