@@ -48,8 +48,9 @@ from lstmcast.net.forecaster import Forecaster
 FORMAT_VERSION = 1
 MANIFEST, WEIGHTS, CALIBRATION = "manifest.json", "weights.safetensors", "calibration.json"
 METRICS, HISTORY, CHECKPOINTS = "metrics.csv", "history.csv", "checkpoints"
-STATE, ADVANCED = "state.safetensors", "advanced.safetensors"
+STATE, ADVANCED, GATES = "state.safetensors", "advanced.safetensors", "gates.csv"
 _HASHED = (WEIGHTS, CALIBRATION, METRICS, HISTORY)
+_SOME = (STATE, GATES)  # not every model has them
 _COMMON = (
     "horizon",
     "targets",
@@ -98,6 +99,7 @@ def save(
     *,
     metrics: pd.DataFrame,
     history: pd.DataFrame,
+    gates: pd.DataFrame | None = None,
     verify: Callable[[Model], None],
 ) -> Model:
     """Write ``model`` to the folder ``path``, load it back, let ``verify`` judge the copy, then swap it in.
@@ -111,6 +113,8 @@ def save(
         write_json(model.calibration, folder / CALIBRATION)
         metrics.to_csv(folder / METRICS, index=False, lineterminator="\n")
         history.to_csv(folder / HISTORY, index=False, lineterminator="\n")
+        if gates is not None:
+            gates.to_csv(folder / GATES, index=False, lineterminator="\n")
         if model.state is not None:
             (folder / STATE).write_bytes(packed(dict(model.state)))
         manifest = {
@@ -125,7 +129,7 @@ def save(
             "fingerprint": model.fingerprint,
             "trained_until": dict(model.trained_until),
             "summary": dict(model.summary),
-            "sha256": {name: _sha256(folder / name) for name in (*_HASHED, STATE) if (folder / name).exists()},
+            "sha256": {name: _sha256(folder / name) for name in (*_HASHED, *_SOME) if (folder / name).exists()},
         }
         write_json(manifest, folder / MANIFEST)
         written = json.loads((folder / MANIFEST).read_bytes())
@@ -138,7 +142,7 @@ def save(
 def require_free_place(path: Path) -> None:
     """Raises ``UsageError`` if ``path`` holds anything but a model: saving there would replace it."""
     if path.is_dir():
-        foreign = sorted({file.name for file in path.iterdir()} - {MANIFEST, *_HASHED, CHECKPOINTS, STATE, ADVANCED})
+        foreign = sorted({file.name for file in path.iterdir()} - {MANIFEST, *_HASHED, *_SOME, CHECKPOINTS, ADVANCED})
         if foreign:
             raise UsageError(
                 f"the folder {path} holds {foreign[0]!r}, which is no part of a model; a new model would replace it",
@@ -214,7 +218,7 @@ def _manifest(path: Path) -> dict[str, Any]:
                 remedy=f"finish it with: lstmcast train DATA -m {path} --resume",
             )
         raise ModelError(f"there is no model in {path}", remedy="train one with: lstmcast train DATA -m " + str(path))
-    for name in (MANIFEST, *_HASHED, STATE, ADVANCED):
+    for name in (MANIFEST, *_HASHED, *_SOME, ADVANCED):
         if (path / name).is_symlink():
             raise ModelError(f"{path / name} is a symbolic link; a model directory holds plain files", remedy="copy it")
     if file.stat().st_size > _LARGEST_MANIFEST:
@@ -244,7 +248,7 @@ def seal(manifest: Mapping[str, Any]) -> str:
 
 def _verify_hashes(path: Path, manifest: Mapping[str, Any]) -> None:
     expected = manifest.get("sha256")
-    if not isinstance(expected, Mapping) or set(expected) - {STATE} != set(_HASHED):
+    if not isinstance(expected, Mapping) or set(expected) - {*_SOME} != set(_HASHED):
         raise ModelError(f"the manifest in {path} does not list its files", remedy="train the model again")
     for name in expected:
         if not (path / name).is_file():

@@ -263,6 +263,9 @@ class TrainingSettings(Frozen):
     seed: int = Field(1, ge=0, le=2**31 - 1, description="seed of every random choice")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps")
     threads: int | None = Field(None, ge=1, description="CPU threads (default 1)")
+    gate_steps: int | None = Field(
+        None, ge=1, description="steps between two looks at the gates, kept in the model's gates.csv for `inspect`"
+    )
     checkpoint_steps: int = Field(200, ge=1, description="steps between checkpoints and validations")
 
 

@@ -114,6 +114,9 @@ VARIANTS = {
     "tree": replace(SHAPE, encoder="tree", decoder="direct"),
     "gate": replace(SHAPE, base="statistical", normaliser="level", history=20, facts=True),
     "covariates": replace(SHAPE, past=2, future=1),
+    "static covariates": replace(SHAPE, static=(0, 5)),
+    "attention": replace(SHAPE, attention="additive", decoder="seq2seq"),
+    "depth gates": replace(SHAPE, layers=3, depth_gate=True),
 }
 
 
@@ -332,3 +335,36 @@ def test_data_too_short_to_look_at_are_refused(trained: tuple[Path, Path], tmp_p
     short.write_text("".join(trained[1].read_text().splitlines(keepends=True)[:7]))
     with pytest.raises(TooShortError, match="the longest stretch has 6"):
         inspect(trained[0], [str(short)])
+
+
+def test_gates_are_looked_at_while_a_network_learns_and_drawn(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: Capture
+) -> None:
+    plain, data = trained
+    flags = ["--horizon", "4", "--context", "16", "--hidden", "8", "--patch", "4", "--target", "y", "--max-steps", "6"]
+    flags += ["--layers", "2", "--seed", "1", "--set", "training.members=1", "-q"]
+    watched, quiet = tmp_path / "watched", tmp_path / "quiet"
+    assert run(["train", str(data), "-m", str(watched), "--set", "training.gate_steps=4", *flags]) == 0
+    assert run(["train", str(data), "-m", str(quiet), *flags]) == 0
+    weights = [(folder / "weights.safetensors").read_bytes() for folder in (watched, quiet)]
+    assert weights[0] == weights[1]  # looking changes nothing
+    seen = pd.read_csv(watched / "gates.csv")
+    assert (
+        seen.groupby("stage", sort=False)["step"].unique().map(list).tolist() == [[0, 4, 6]] * seen["stage"].nunique()
+    )
+    assert seen["part"].unique().tolist() == ["layer 1", "layer 2"]
+    assert seen["gate"].unique().tolist() == ["i", "f", "g", "o"]
+    first = seen[seen["step"] == 0].set_index("gate")["mean"]
+    assert first["f"].min() > first["i"].max()  # the forget gate begins open
+    assert not (quiet / "gates.csv").exists()
+    chart, table = tmp_path / "gates.html", tmp_path / "figures.csv"
+    assert run(["inspect", str(watched), "--plot", str(chart), "-o", str(table), "-q"]) == 0
+    assert "Gates while learning, layer 2" in chart.read_text()
+    figures = pd.read_csv(table)
+    told = figures[figures["measure"] == "mean in training"]
+    assert told["step"].unique().tolist() == [0, 4, 6]
+    assert run(["inspect", str(plain), "--plot", str(chart), "-q"]) == 0
+    assert "Gates while learning" not in chart.read_text()
+    (watched / "gates.csv").write_text("stage\n")
+    assert run(["inspect", str(watched)]) == 4
+    capsys.readouterr()

@@ -17,6 +17,7 @@ from lstmcast.data.panel import Panel
 from lstmcast.errors import ModelError
 from lstmcast.fit import ablation, budget, checkpoint, device, ensemble
 from lstmcast.fit.draw import draw, series_of
+from lstmcast.fit.gates import Glance
 from lstmcast.fit.interrupt import answering_signals
 from lstmcast.fit.loop import Fitted
 from lstmcast.fit.objective import Pools
@@ -34,6 +35,7 @@ from lstmcast.process import cores
 Floats = NDArray[np.float64]
 
 HISTORY_COLUMNS = ("stage", "member", "step", "loss", "learning_rate", "validation")
+GATE_COLUMNS = ("stage", "member", *Glance._fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Learned:
     ``factors`` (P, H) change the widths of intervals.
 
     ``encoder`` is what the recurrent encoder is worth there, None where that was not looked into. ``history`` holds
-    rows of ``HISTORY_COLUMNS``; ``steps`` were taken in all.
+    rows of ``HISTORY_COLUMNS``, ``gates`` of ``GATE_COLUMNS``; ``steps`` were taken in all.
     """
 
     network: Ensemble
@@ -54,6 +56,7 @@ class Learned:
     factors: Floats
     encoder: Encoder | None
     history: tuple[tuple[str, int, int, float, float, float], ...]
+    gates: tuple[tuple[str, int, int, str, str, float, float], ...]
     steps: int
 
     def reliability(self, panel: Panel) -> Reliability:
@@ -138,6 +141,7 @@ def learn(
         encoder=encoder,
         factors=_width_factors(settings, plan, held, actual, origin),
         history=tuple((name, k, *row) for name, fits in stages for k, one in enumerate(fits) for row in one.history),
+        gates=tuple((name, k, *row) for name, fits in stages for k, one in enumerate(fits) for row in one.gates),
         steps=sum(fitted.steps for _, fits in stages for fitted in fits),
     )
 

@@ -17,6 +17,7 @@ from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Batch
 from lstmcast.errors import DivergedError, ModelError, StoppedError
 from lstmcast.fit import checkpoint, device, optimiser
+from lstmcast.fit.gates import Glance, Watch
 from lstmcast.fit.interrupt import polite_stop
 from lstmcast.fit.objective import Loss, Objective, PoolObjective, Pools, RelativeObjective, WindowObjective
 from lstmcast.fit.plan import Plan
@@ -32,11 +33,13 @@ _MEASURED = 8_000_000  # values of covariates looked at to know their scale
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """``history`` holds (step, training loss, learning rate, validation error or NaN) rows; ``steps`` were taken."""
+    """``history`` holds (step, training loss, learning rate, validation error or NaN) rows; ``steps`` were taken.
+    ``gates`` is what was seen of them, where the settings ask for it."""
 
     forecaster: Forecaster
     history: tuple[tuple[int, float, float, float], ...]
     steps: int
+    gates: tuple[Glance, ...] = ()
 
 
 def fit(
@@ -113,6 +116,8 @@ class _Run:
         self.schedule = optimiser.schedule(self.optimiser, settings, steps=plan.steps)
         self.average = optimiser.WeightAverage(self.network, settings.ema)
         self.history: list[tuple[int, float, float, float]] = []
+        self.gates: list[Glance] = []
+        self.watch = Watch(panel, plan.split, self.network) if settings.gate_steps else None
         self.best, self.waited = float("inf"), 0
         self.best_weights: dict[str, Tensor] | None = None
         self.unit: NDArray[np.float64] | None = None
@@ -122,6 +127,7 @@ class _Run:
     def go(self, *, stoppable: bool) -> Fitted:
         with polite_stop() as stop:
             while self.step < self.plan.steps and not self.is_patient_no_more():
+                self.watch_gates()
                 loss = self.take_step()
                 self.on_progress(Progress("training", self.step, self.plan.steps, f"loss {loss:.4f}"))
                 if self.step % self.settings.checkpoint_steps == 0 or self.step == self.plan.steps:
@@ -131,8 +137,14 @@ class _Run:
                 if stoppable and stop.requested and self.step < self.plan.steps:
                     self.save()
                     raise self.stopped(stop.requested)
+        self.watch_gates()
         self.network.load_state_dict(self.best_weights or self.average.weights)
-        return Fitted(self.network.eval(), tuple(self.history), self.step)
+        return Fitted(self.network.eval(), tuple(self.history), self.step, tuple(self.gates))
+
+    def watch_gates(self) -> None:
+        """Note how far the gates stand open, where it is time for that."""
+        if self.watch and (self.step % (self.settings.gate_steps or 1) == 0 or self.step == self.plan.steps):
+            self.gates += self.watch.look(self.network, self.step)
 
     def take_step(self) -> float:
         """One optimiser step; returns the loss."""
@@ -234,6 +246,7 @@ class _Run:
             "best_weights": self.best_weights,
             "waited": self.waited,
             "history": self.history,
+            "gates": self.gates,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -249,6 +262,7 @@ class _Run:
             torch.cuda.set_rng_state(state["random"][1], self.network.device)
         self.best, self.best_weights, self.waited = state["best"], state["best_weights"], state["waited"]
         self.history = [tuple(row) for row in state["history"]]
+        self.gates = [Glance(*row) for row in state["gates"]]
 
 
 def make_objective(

@@ -47,6 +47,11 @@ class Reading(NamedTuple):
     before: State
     after: State
 
+    @property
+    def part(self) -> str:
+        """The layer, by its name for a person."""
+        return f"layer {self.layer + 1}" + (" backward" if self.backward else "")
+
 
 class Stack(nn.Module):
     """``layers`` cells on top of each other, in one or both directions of time.

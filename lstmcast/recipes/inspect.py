@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from lstmcast.artifact import Model, load
+from lstmcast.artifact import GATES, Model, load
+from lstmcast.atomic import whole_folder
 from lstmcast.config import ReaderSettings
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
@@ -62,6 +63,7 @@ def inspect(
     trained = load(model)
     parts = [anatomy(network) for network in members(trained.forecaster)]
     figures = [figure for number, of in enumerate(parts, start=1) for figure in _anatomy_figures(number, of)]
+    figures += _course(whole_folder(model) / GATES)
     facts: dict[str, Any] = {"members": [_anatomy_facts(of) for of in parts]}
     lines = [_size(parts)]
     table = _anatomy_table(parts)
@@ -126,6 +128,19 @@ def _looked_into(
         on_done=lambda done, total: on_progress(Progress("shuffling", done, total)),
     )
     return figures, len(cutoffs)
+
+
+def _course(recorded: Path) -> list[Figure]:
+    """How the gates of the final networks moved in training, as far as ``recorded``."""
+    if not recorded.is_file():
+        return []
+    rows = pd.read_csv(recorded)
+    rows = rows[rows["stage"] == rows["stage"].iloc[-1]]
+    return [
+        Figure(int(row.member) + 1, str(row.part), str(row.gate), f"{measure} in training", value, step=int(row.step))
+        for row in rows.itertuples()
+        for measure, value in (("mean", float(row.mean)), ("spread", float(row.spread)))
+    ]
 
 
 def _batch(windows: Windows, panel: Panel, cutoffs: NDArray[np.int64], shape: Architecture) -> Batch:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lstmcast.artifact import FORMAT_VERSION, HISTORY, MANIFEST, METRICS, Model, load, save
+from lstmcast.artifact import FORMAT_VERSION, GATES, HISTORY, MANIFEST, METRICS, Model, load, save
 from lstmcast.atomic import whole_folder
 from lstmcast.data.panel import Panel, build
 from lstmcast.errors import ModelError
@@ -86,6 +86,7 @@ def upgrade(folder: Path) -> Outcome:
         folder,
         metrics=pd.read_csv(here / METRICS, dtype=str, keep_default_na=False),
         history=pd.read_csv(here / HISTORY, dtype=str, keep_default_na=False),
+        gates=pd.read_csv(here / GATES, dtype=str, keep_default_na=False) if (here / GATES).is_file() else None,
         verify=lambda copy: _same(copy, model, folder),
     )
     line = f"{folder}: format {before} became {FORMAT_VERSION}"

@@ -21,7 +21,7 @@ from lstmcast.data.sources import is_url, lasting
 from lstmcast.errors import ModelError
 from lstmcast.fit import device
 from lstmcast.fit.budget import expected_seconds
-from lstmcast.fit.learn import HISTORY_COLUMNS, Learned, learn
+from lstmcast.fit.learn import GATE_COLUMNS, HISTORY_COLUMNS, Learned, learn
 from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast.backtest import backtest_frame, scales
 from lstmcast.forecast.classes import ClassVerdict, class_frame, judge_classes
@@ -100,6 +100,7 @@ def train(
         model,
         metrics=verdict.tidy,
         history=pd.DataFrame(learned.history, columns=HISTORY_COLUMNS),
+        gates=pd.DataFrame(learned.gates, columns=GATE_COLUMNS) if learned.gates else None,
         verify=lambda copy: _reproduces(copy, learned.network, panel),
     )
     failed = min_skill is not None and not verdict.skill >= min_skill

@@ -18,12 +18,14 @@ _POINTS = 400  # of each curve
 def anatomy_chart(figures: pd.DataFrame) -> Any:
     """Parameters and multiply-adds of each part, from the tidy figures of ``inspect``."""
     rows = figures.assign(name=_owners(figures))
+    rows, learned = rows[rows["step"].isna()], _learning(rows)
     wide = rows.pivot_table(index="name", columns="measure", values="value", sort=False).reset_index()
     wide["work"] = wide["multiply-adds per step"] * wide["steps"]
     order = wide["name"].tolist()
     panels = [
         _bars(wide, order, "parameters", "parameters"),
         _bars(wide, order, "work", "multiply-adds for one forecast"),
+        *learned,
     ]
     return _page(panels, "Parts of the model")
 
@@ -44,6 +46,7 @@ def inspection_chart(figures: pd.DataFrame) -> Any:
         part = part[part["subject"] == part["subject"].max()] if measure == "persistence" else part
         if len(part):
             panels.append(_curves(part, title, below))
+    panels += _learning(rows.assign(name=rows["owner"]))
     rise = rows[rows["measure"] == "importance"]
     panels.append(_importance(rise.assign(name=rise["subject"] + ", " + rise["part"])))
     return _page(panels, "Inside the model")
@@ -63,8 +66,9 @@ def _gradient(rows: pd.DataFrame) -> Any:
     base = alt.Chart(shown.assign(low=shown["min"].clip(lower=least)))
     x = alt.X("lag:Q", title="rows back", scale=alt.Scale(nice=False))
     scale = alt.Scale(type="log", nice=False)
-    band = base.mark_area(color=_BAND).encode(x=x, y=alt.Y("low:Q", scale=scale, title=None), y2="max")
-    line = base.mark_line(color=_BLUE).encode(x=x, y=alt.Y("mean:Q", scale=scale, title="|∂ŷ/∂x|"))
+    sparse = alt.Axis(tickCount=4, format="~g")
+    band = base.mark_area(color=_BAND).encode(x=x, y=alt.Y("low:Q", scale=scale, title=None, axis=sparse), y2="max")
+    line = base.mark_line(color=_BLUE).encode(x=x, y=alt.Y("mean:Q", scale=scale, title="|∂ŷ/∂x|", axis=sparse))
     return _titled(
         alt.layer(band, line),
         "How far back a forecast listens",
@@ -85,6 +89,28 @@ def _gates(rows: pd.DataFrame) -> Any:
     mean = base.mark_tick(color=_BLUE, thickness=3).encode(x="mean:Q", y=y)
     chart = alt.layer(spread, mean).properties(height=alt.Step(16))
     return _titled(chart, "Gates", "mean, and one standard deviation to both sides", height=None)
+
+
+def _learning(rows: pd.DataFrame) -> list[Any]:
+    """A panel for each layer whose gates were looked at while it learned."""
+    keys = ["name", "subject", "step"]
+    seen = rows[rows["measure"].isin(["mean in training", "spread in training"])]
+    wide = seen.pivot_table(index=keys, columns="measure", values="value", sort=False).reset_index()
+    panels = []
+    for name, own in wide.groupby("name", sort=False):
+        mean, spread = own["mean in training"], own["spread in training"]
+        shown = own[["subject", "step"]].assign(mean=mean, low=mean - spread, high=mean + spread)
+        shown["step"] = shown["step"].astype(float)
+        order = shown["subject"].unique().tolist()
+        scale = alt.Scale(domain=order, range=_LINES[: len(order)])
+        legend = alt.Legend(title=None, orient="bottom")
+        colour, quiet = (alt.Color("subject:N", sort=order, scale=scale, legend=told) for told in (legend, None))
+        base = alt.Chart(shown).encode(x=alt.X("step:Q", title="step of the training", scale=alt.Scale(nice=False)))
+        band = base.mark_area(opacity=0.12).encode(y=alt.Y("low:Q", title="activation"), y2="high", color=quiet)
+        line = base.mark_line().encode(y="mean:Q", color=colour)
+        title = f"Gates while learning, {name}"
+        panels.append(_titled(alt.layer(band, line), title, "mean, and one standard deviation to both sides"))
+    return panels
 
 
 def _curves(rows: pd.DataFrame, title: str, below: str) -> Any:
@@ -124,6 +150,6 @@ def _titled(chart: Any, title: str, below: str, *, height: int | None = _HEIGHT)
 def _page(panels: list[Any], title: str) -> Any:
     heading = alt.Title(title, anchor="start", fontSize=17, offset=12)
     page = alt.concat(*panels, columns=_COLUMNS, title=heading, padding=14, background="white", spacing=28)
-    page = page.resolve_scale(color="independent")
+    page = page.resolve_scale(color="independent").resolve_legend(color="independent")
     page = page.configure_axis(gridColor="#e8e8e8").configure_view(stroke="#bbbbbb")
     return page.configure_title(subtitleColor="#555555")

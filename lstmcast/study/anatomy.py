@@ -97,6 +97,11 @@ def anatomy(network: Forecaster) -> tuple[Part, ...]:
     embed = [] if network.embed is None else [_plain("embed", "linear", network.embed, steps=patches)]
     related = [] if network.kinship is None else [_kinship(network.kinship)]
     parts = [*embed, *reading, *related, *_writing(network, sum(part.multiply_adds for part in reading))]
+    if network.attention is not None:
+        horizon = -(-shape.horizon // shape.patch)
+        parts.append(_plain("attention", shape.attention, network.attention, steps=horizon))
+    if network.standing is not None:
+        parts.append(_plain("static covariates", "learned vectors", network.standing, steps=0))
     if network.highway is not None:
         parts.append(_plain("highway", "linear", network.highway, steps=shape.targets))
     return tuple(parts)

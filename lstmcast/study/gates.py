@@ -56,7 +56,7 @@ def statistics(readings: tuple[Reading, ...], *, member: int, patch: int) -> Ite
     its being open or shut (bits; 1: undecided, 0: clearly one or the other), for the gate that admits its correlation
     with the candidate (unit by unit), and for the one that keeps what is left of a memory after each lag."""
     for reading in readings:
-        part = place(reading)
+        part = reading.part
         with torch.inference_mode():
             acts = reading.cell.gates(reading.x, reading.before)
         candidate = acts.get(reading.cell.candidate)
@@ -84,7 +84,7 @@ def memory(readings: tuple[Reading, ...], *, member: int, patch: int, seed: int)
         while lag < states.shape[1]:
             value = _mutual_information(states[:, lag:], states[:, :-lag], seed=seed)
             subject = "hc"[place_of_memory]
-            yield Figure(member, place(reading), subject, "mutual information", value, lag=lag * patch)
+            yield Figure(member, reading.part, subject, "mutual information", value, lag=lag * patch)
             lag *= 2
 
 
@@ -106,13 +106,8 @@ def persistence(readings: tuple[Reading, ...], *, member: int, patch: int, seed:
             felt = torch.autograd.grad((last * signs).sum(), start)
             for subject, slope in zip("hc", felt, strict=False):  # further parts of a state only scale these
                 value = float(slope.square().sum(1).mean().sqrt()) / slope.shape[1] ** 0.5
-                yield Figure(member, place(reading), subject, "persistence", value, lag=lag * patch)
+                yield Figure(member, reading.part, subject, "persistence", value, lag=lag * patch)
             lag *= 2
-
-
-def place(reading: Reading) -> str:
-    """The layer of a reading, by the name it has in the anatomy."""
-    return f"layer {reading.layer + 1}" + (" backward" if reading.backward else "")
 
 
 def _roles(acts: dict[str, Tensor], candidate: str) -> tuple[tuple[str, Tensor] | None, tuple[str, Tensor] | None]:
