@@ -36,7 +36,7 @@ DATA = (
     "blocks decoding marks",
     "dialect",
     "calendar cells",
-    "styles epochs",
+    "styles epochs spacing",
     "clock",
     "clock_inference schema moments",
     "surroundings",

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmcast.config import ReaderSettings
-from lstmcast.data.calendar import DAY, HOUR, Frequency, from_wall, infer, to_wall
+from lstmcast.data.calendar import DAY, HOUR, Frequency, from_wall, to_wall
 from lstmcast.data.clock import Clock
 from lstmcast.data.clock_inference import infer_clock
 from lstmcast.data.findings import RefusedError
+from lstmcast.data.spacing import infer
 from lstmcast.errors import UsageError
 
 STYLES = {

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from lstmcast.config import ReaderSettings
 from lstmcast.data import epochs, styles
-from lstmcast.data.calendar import DAY, ZONES, infer, to_wall, zone
+from lstmcast.data.calendar import DAY, ZONES, to_wall, zone
 from lstmcast.data.clock import Clock
 from lstmcast.data.counting import Places
 from lstmcast.data.findings import refuse
+from lstmcast.data.spacing import infer
 from lstmcast.errors import UsageError
 
 _FROM_1990, _TO_2060 = 631_152_000, 2_871_763_200

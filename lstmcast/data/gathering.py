@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from lstmcast.data import regrid, styles
-from lstmcast.data.calendar import Frequency, from_wall, infer
+from lstmcast.data.calendar import Frequency, from_wall
 from lstmcast.data.clock import Clock
 from lstmcast.data.counting import Counting, Places, through
 from lstmcast.data.findings import RefusedError, refuse
 from lstmcast.data.grid import nearest_usual, on_grid
 from lstmcast.data.journey import Journey
 from lstmcast.data.rows import Rows
+from lstmcast.data.spacing import infer
 from lstmcast.errors import UsageError
 
 
