@@ -125,6 +125,10 @@ def test_float32_keeps_the_affine_law_to_its_own_precision():
 @pytest.mark.parametrize("transform", list(TRANSFORMS))
 @pytest.mark.parametrize("normaliser", list(NORMALISERS))
 def test_a_constant_context_forecasts_about_the_constant(transform, normaliser):
+    if normaliser == "series" and transform != "none":
+        with pytest.raises(UsageError, match="measures values as they are"):
+            forecaster_of(**FULL, transform=transform, normaliser=normaliser)
+        return
     forecaster = forecaster_of(**FULL, transform=transform, normaliser=normaliser)
     context, observed, past, future = inputs(forecaster)
     quantiles = quantiles_of(forecaster, torch.full_like(context, 40.0), observed, past, future)

@@ -22,7 +22,6 @@ from lstmcast.data.excerpt import excerpt
 from lstmcast.data.panel import Panel
 from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit.facts import measure
-from lstmcast.forecast.memory import Memory as Carried
 from lstmcast.outcome import Notice, OnProgress
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def listen(
     _tell_oddities(merged, on_progress)
     fresh_to_model = None
     if trained is not None and fitting != "always":
-        from lstmcast.anomaly.model_forecasts import forecast_by, judged_by, unseen  # with torch
+        from lstmcast.anomaly.model_forecasts import forecast_by, judged_by, remembered, unseen  # with torch
 
         fresh_to_model = unseen(panel, trained)
     if fresh_to_model is not None and (fitting == "never" or fresh_to_model.all()):
@@ -79,7 +78,7 @@ def listen(
         from lstmcast.fit import device
 
         network = trained.forecaster.to(device.choose(settings.training.device))
-        told = forecast_by(network, panel, fresh_to_model, memories=_remembered(trained), on_progress=on_progress)
+        told = forecast_by(network, panel, fresh_to_model, memories=remembered(trained), on_progress=on_progress)
         channels = judged_by(channels, _by_channel(told, panel, channels, merged), alone=fitting == "never")
     longest = max(len(channel.time) for channel in channels)
     judged = any(np.isfinite(channel.error).any() for channel in channels)
@@ -89,12 +88,6 @@ def listen(
             remedy="give more history, or judge by a model trained on more of it: -m MODEL",
         )
     return Heard(by_series(came, channels), came.names, channels, beat, plan, memory)
-
-
-def _remembered(trained: Model) -> list[Carried]:
-    """What a stateful model carries: the newest there is and, for rows before that, what it had after its training."""
-    states = [trained.state, trained.trained_state]
-    return [Carried.of(state, trained.forecaster.initial_state) for state in states if state is not None]
 
 
 def stream_warm_up(rows_per_week: float | None) -> int:

@@ -35,6 +35,12 @@ def unseen(panel: Panel, model: Model) -> Rows:
     return later
 
 
+def remembered(model: Model) -> list[Memory]:
+    """What a stateful model carries: the newest there is and, for rows before that, what it had after its training."""
+    states = [model.state, model.trained_state]
+    return [Memory.of(state, model.forecaster.initial_state) for state in states if state is not None]
+
+
 def forecast_by(
     network: Network, panel: Panel, rows: Rows, *, memories: Sequence[Memory] = (), on_progress: OnProgress
 ) -> NDArray[np.float64]:
