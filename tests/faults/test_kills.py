@@ -40,7 +40,7 @@ def die_at(scene: Scene, changes: list[int]) -> None:
 def test_a_kill_at_some_changes_to_the_disk_leaves_whole_outputs(scene: Scene, tmp_path: Path) -> None:
     scene.reset()
     total = changes_of(scene.act, tmp_path / "count")
-    assert total > 20
+    assert total > 10  # two files, each made, written, synced and renamed
     die_at(scene, sorted(random.Random(total).sample(range(1, total + 1), 3)))
 
 
