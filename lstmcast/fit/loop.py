@@ -262,7 +262,7 @@ class _Run:
             torch.cuda.set_rng_state(state["random"][1], self.network.device)
         self.best, self.best_weights, self.waited = state["best"], state["best_weights"], state["waited"]
         self.history = [tuple(row) for row in state["history"]]
-        self.gates = [Glance(*row) for row in state["gates"]]
+        self.gates = [Glance(*row) for row in state.get("gates", ())]
 
 
 def make_objective(

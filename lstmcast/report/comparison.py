@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from lstmcast.report.charts import thin
@@ -24,7 +23,7 @@ def comparison_chart(rows: pd.DataFrame, curves: pd.DataFrame, *, naive: float) 
     )
     order = shown.groupby("candidate")["mase"].mean().sort_values().index.tolist()
     bars = [
-        _bars(shown, order, "mase", "MASE on held-out windows", ".3f", rule=naive),
+        _accuracy(shown, order, naive),
         _bars(shown, order, "milliseconds", "ms per training step", ".3~g"),
         _bars(shown, order, "size", "parameters", ".3~s"),
         _bars(shown, order, "megabytes", "MB kept for the backward pass", ".3~g"),
@@ -33,7 +32,7 @@ def comparison_chart(rows: pd.DataFrame, curves: pd.DataFrame, *, naive: float) 
     page = alt.vconcat(top, _loss_panels(curves, order), spacing=26, padding=14, background="white").properties(
         title=alt.Title(
             "Comparison on equal footing",
-            subtitle="same windows, batches, steps and seeds; dots are seeds, the dashed line is seasonal naive",
+            subtitle=f"same windows, batches, steps and seeds (small dots); seasonal naive has MASE {naive:.3g}",
             anchor="start",
             fontSize=17,
             offset=12,
@@ -46,27 +45,41 @@ def comparison_chart(rows: pd.DataFrame, curves: pd.DataFrame, *, naive: float) 
     )
 
 
-def _bars(rows: pd.DataFrame, order: list[str], name: str, title: str, form: str, *, rule: float = float("nan")) -> Any:
+def _accuracy(rows: pd.DataFrame, order: list[str], naive: float) -> Any:
+    """Dots on a scale as wide as the candidates differ: bars from zero would all look alike."""
+    means = rows.groupby("candidate")["mase"].mean().reset_index()
+    low, high = float(rows["mase"].min()), float(rows["mase"].max())
+    room = max(high - low, 0.02 * high)
+    scale = alt.Scale(domain=[low - 0.1 * room, high + 0.5 * room], nice=False, zero=False)
+    x = alt.X("mase:Q", title="MASE on held-out windows", scale=scale, axis=alt.Axis(tickCount=4, format="~f"))
+    y = alt.Y("candidate:N", sort=order, title=None, axis=alt.Axis(ticks=False, labelLimit=160, grid=True))
+    dot = alt.Chart(means).mark_point(color=_BAR, size=70, filled=True, opacity=1).encode(x=x, y=y)
+    label = alt.Chart(means).mark_text(align="right", dx=-4, fontSize=10)
+    layers = [dot, label.encode(x=alt.value(_WIDTH), y=y, text=alt.Text("mase:Q", format=".3f"))]
+    if rows.groupby("candidate").size().max() > 1:
+        layers.append(alt.Chart(rows).mark_point(color=_SEED, size=14, filled=True).encode(x=x, y=y))
+    if low <= naive <= high + 0.3 * room:
+        line = alt.Chart(pd.DataFrame({"mase": [naive]})).mark_rule(color=_RULE, strokeDash=[5, 3], strokeWidth=2)
+        layers.append(line.encode(x=x))
+    return alt.layer(*layers).properties(width=_WIDTH, height={"step": 20})
+
+
+def _bars(rows: pd.DataFrame, order: list[str], name: str, title: str, form: str) -> Any:
     means = rows.groupby("candidate")[name].mean().reset_index()
-    first = name == "mase"
-    y = alt.Y("candidate:N", sort=order, title=None, axis=alt.Axis(labels=first, ticks=False, labelLimit=160))
-    longest = max(float(means[name].max()), rule if np.isfinite(rule) else 0.0)
+    y = alt.Y("candidate:N", sort=order, title=None, axis=alt.Axis(labels=False, ticks=False))
     x = alt.X(
         f"{name}:Q",
         title=title,
-        scale=alt.Scale(domain=[0, 1.25 * longest], nice=False),
+        scale=alt.Scale(domain=[0, 1.25 * float(means[name].max())], nice=False),
         axis=alt.Axis(tickCount=4, format="~s" if name == "size" else "~f"),
     )
     bar = alt.Chart(means).mark_bar(color=_BAR, height={"band": 0.68}).encode(x=x, y=y)
-    # Beyond every bar, dot and rule, so that nothing is written over.
+    # Beyond every bar and dot, so that nothing is written over.
     label = alt.Chart(means).mark_text(align="right", dx=-4, fontSize=10)
     label = label.encode(x=alt.value(_WIDTH), y=y, text=alt.Text(f"{name}:Q", format=form))
     layers = [bar, label]
-    if rows.groupby("candidate").size().max() > 1 and name in {"mase", "milliseconds"}:
+    if rows.groupby("candidate").size().max() > 1 and name == "milliseconds":
         layers.append(alt.Chart(rows).mark_point(color=_SEED, size=14, filled=True).encode(x=f"{name}:Q", y=y))
-    if np.isfinite(rule):
-        line = alt.Chart(pd.DataFrame({name: [rule]})).mark_rule(color=_RULE, strokeDash=[5, 3], strokeWidth=2)
-        layers.append(line.encode(x=f"{name}:Q"))
     return alt.layer(*layers).properties(width=_WIDTH, height={"step": 20})
 
 
