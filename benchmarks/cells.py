@@ -99,7 +99,7 @@ def trainers(names: list[str], roads: list[str], size: str, device: str) -> dict
     return found
 
 
-def timed(names: list[str], roads: list[str], size: str, device: str) -> None:
+def timed(names: list[str], roads: list[str], size: str, device: str, rounds: int) -> None:
     """In a process of its own: print the median seconds of each trainer."""
     import torch
 
@@ -117,7 +117,7 @@ def timed(names: list[str], roads: list[str], size: str, device: str) -> None:
         start = now()
         step()
         repeats[key] = max(1, int(ROUND_SECONDS / max(now() - start, 1e-6)))
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for key, step in steps.items():
             start = now()
             for _ in range(repeats[key]):
@@ -155,7 +155,7 @@ def processor() -> str:
 def speed(options: argparse.Namespace) -> None:
     """Print one line for each cell, road and size."""
     for size in options.sizes:
-        common = ["--device", options.device, "--sizes", size]
+        common = ["--device", options.device, "--sizes", size, "--rounds", str(options.rounds)]
         stock = child(["--timed", *common, "--roads", "native", "--cells"], tuned=False)[0]["seconds"]
         rows = child(["--timed", *common, "--roads", *options.roads, "--cells", *options.cells], tuned=True)
         tuned = rows[0]["seconds"]
@@ -201,6 +201,7 @@ def main() -> None:
     parser.add_argument("--roads", nargs="+", choices=ROADS, default=["native", "compiled", "aten"])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--memory", action="store_true", help="memory instead of time")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of which the median is told")
     parser.add_argument("--step", action="store_true", help="what a training step costs beside the network")
     parser.add_argument("--data", help="not read; the sizes are fixed")
     parser.add_argument("--timed", action="store_true", help=argparse.SUPPRESS)
@@ -213,7 +214,7 @@ def main() -> None:
         if options.resident:
             resident(*options.resident, options.sizes[0])
         else:
-            timed(options.cells, options.roads, options.sizes[0], options.device)
+            timed(options.cells, options.roads, options.sizes[0], options.device, options.rounds)
         return
     if options.step:
         sys.exit(subprocess.run([sys.executable, str(Path(__file__).with_name("step.py"))], check=False).returncode)
