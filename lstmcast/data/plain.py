@@ -21,6 +21,14 @@ from lstmcast.data.dialect import Dialect
 Kind = Literal["name", "text", "number", "whole", "stamp"]
 """``name`` texts as they are; ``text`` some of which mean missing; ``whole`` numbers; ``stamp`` times in ISO style."""
 
+TYPES: dict[Kind, type[np.generic]] = {
+    "name": np.int32,
+    "text": np.int32,
+    "number": np.float64,
+    "whole": np.int64,
+    "stamp": np.int64,
+}
+
 ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.(?:\d{3}|\d{6}))?)?Z?)?")
 _WHOLE = re.compile(r"-?\d{1,18}")
 

@@ -11,7 +11,6 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lstmcast.data import columns, id_column, plain, styles
+from lstmcast.data import plain
 from lstmcast.data.blocks import SIZE, Block, NotPlainError, blocks
 from lstmcast.data.cells import Cells
 from lstmcast.data.columnar import Column, Texts
 from lstmcast.data.counting import Counting, Places
-from lstmcast.data.dialect import Dialect, cells, head
+from lstmcast.data.dialect import Dialect
 from lstmcast.data.findings import Finding, RefusedError
 from lstmcast.data.frame import NAMELESS, Body, load, spellings, split_header
 from lstmcast.data.journey import Journey
-from lstmcast.data.marks import Marks, decide_marks, is_doubtful_anywhere
+from lstmcast.data.marks import is_doubtful_anywhere
+from lstmcast.data.opening import Opening, opened
 from lstmcast.data.plain import Plan
 from lstmcast.data.shelf import Shelf
 from lstmcast.data.sources import STDIN, expand, is_url, stems
-from lstmcast.data.surroundings import described, is_footer_text
+from lstmcast.data.surroundings import is_footer_text
 from lstmcast.data.whole import trimmed
 from lstmcast.errors import ResourceError
 
@@ -47,15 +47,6 @@ _PACKED_LIKE = 20
 
 _MOST_ROOM = 2**27
 """Rows for which room is reserved at first."""
-
-
-_TYPES: dict[plain.Kind, type[np.generic]] = {
-    "name": np.int32,
-    "text": np.int32,
-    "number": np.float64,
-    "whole": np.int64,
-    "stamp": np.int64,
-}
 
 
 def streamed(sources: Sequence[str], journey: Journey) -> Cells | None:
@@ -101,25 +92,19 @@ class _Stretch:
 
 @dataclass(slots=True)
 class _Stream:
-    """What was read so far: the ``plan`` once the first block was seen, growing ``columns``, lines not yet read."""
+    """What was read so far: its ``opening`` once the first block was seen, growing ``columns``, lines not yet read."""
 
     paths: list[str]
     journey: Journey
     room: int
     digest: Any = field(default_factory=hashlib.sha256)
-    plan: Plan | None = None
+    opening: Opening | None = None
     columns: dict[str, Column] = field(default_factory=dict)
-    looks: dict[str, str] = field(default_factory=dict)
-    time: str | None = None
-    stamped: NDArray[np.object_] | None = None
-    said: list[str] = field(default_factory=list)
-    watched: bool = False
     findings: list[Finding] = field(default_factory=list)
     stretches: list[_Stretch] = field(default_factory=list)
     waiting: list[bytes] = field(default_factory=list)
     gathered: int = 0
     unasked: bool = True
-    as_text: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
     fingerprint: str = ""
     draft: Path | None = None
 
@@ -134,13 +119,13 @@ class _Stream:
         rows, first_line = block.text, block.first_line
         if first_line == 1:
             text = block.text.decode("utf-8")
-            if self.plan is None:
+            if self.opening is None:
                 self._begin(text, whole=block.last)
             body = split_header(text, self._dialect, label=self.paths[block.origin])
             if body.names != tuple(self._plan.kinds):
                 raise NotPlainError
             rows, first_line = body.text.encode(), body.first_line
-        if self.watched and is_doubtful_anywhere(rows.decode("utf-8")):
+        if self._opening.watched and is_doubtful_anywhere(rows.decode("utf-8")):
             raise NotPlainError
         if len(self.paths) > 1:
             self._join(block.origin, rows, first_line, last=block.last)
@@ -149,7 +134,7 @@ class _Stream:
 
     def remembered(self) -> bool:
         """Whether these very files were read before, and their columns kept."""
-        if not self.unasked or self.plan is None:
+        if not self.unasked or self.opening is None:
             return False
         self.unasked = False
         found = self._shelf().find(self.paths)
@@ -179,7 +164,12 @@ class _Stream:
 
     def _shelf(self) -> Shelf:
         plan = self._plan
-        way = {"dialect": plan.dialect.model_dump(), "kinds": plan.kinds, "stamp": plan.stamp, "watched": self.watched}
+        way = {
+            "dialect": plan.dialect.model_dump(),
+            "kinds": plan.kinds,
+            "stamp": plan.stamp,
+            "watched": self._opening.watched,
+        }
         return Shelf(way, limit=self.journey.settings.cache_gb * 10**9)
 
     def _move(self) -> None:
@@ -216,105 +206,52 @@ class _Stream:
     def cells(self) -> Cells:
         """Everything that was read."""
         self._read_waiting()
-        if self.plan is None or not self.stretches or not sum(len(part.lines) for part in self.stretches):
+        if self.opening is None or not self.stretches or not sum(len(part.lines) for part in self.stretches):
             raise NotPlainError
         self.fingerprint = self.fingerprint or self.digest.hexdigest()
         frame, lines = self._frame(), self._lines()
         self._keep()
         if len(self.paths) == 1:
-            ((frame, lines, found),) = trimmed([self.label], [(frame, lines, [])], self.time)
+            ((frame, lines, found),) = trimmed([self.label], [(frame, lines, [])], self.opening.time)
             self.findings += found
-        self.journey.say(*self.said)
+        self.journey.say(*self.opening.said)
         self.journey.findings += self.findings
         self.journey.fingerprint = self.fingerprint
-        spelled = self.plan.spelled
+        spelled = self._plan.spelled
         return Cells(
             frame=frame,
             lines=lines,
             origin=self._origin(len(frame)),
             stems=stems(self.paths),
             dialect=self._dialect,
-            names=tuple(self.plan.kinds),
-            looks=self.looks,
-            time=self.time,
+            names=tuple(self._plan.kinds),
+            looks=self.opening.looks,
+            time=self.opening.time,
             spelled=lambda names: sum((spelled.get(name, Counter()) for name in names), Counter()),
-            stamped=self.stamped,
+            stamped=self.opening.stamped,
         )
 
     @property
-    def _plan(self) -> Plan:
-        if self.plan is None:
+    def _opening(self) -> Opening:
+        if self.opening is None:
             raise NotPlainError
-        return self.plan
+        return self.opening
+
+    def _begin(self, text: str, *, whole: bool) -> None:
+        self.opening = opened(text, self.journey, label=self.paths[0], whole=whole)
+        names = self.opening.plan.kinds
+        most = self.journey.settings.cache_above_mb * 10**6 // 8 or _MOST_ROOM
+        # a row has a delimiter or a line break for each of its cells
+        room = min(self.room // len(names) + 1, most)
+        self.columns = {name: Column(plain.TYPES[kind], room=room) for name, kind in names.items()}
+
+    @property
+    def _plan(self) -> Plan:
+        return self._opening.plan
 
     @property
     def _dialect(self) -> Dialect:
         return self._plan.dialect
-
-    def _begin(self, text: str, *, whole: bool) -> None:
-        """Decide by the first lines how every block is read."""
-        settings, stored = self.journey.settings, self.journey.stored
-        lines = text.split("\n", 300)[:300]
-        if (settings.encoding or (stored.dialect.encoding if stored else "utf-8")) != "utf-8":
-            raise NotPlainError
-        if len(lines) < 300 and not whole:
-            raise NotPlainError
-        top = "\n".join(lines)
-        dialect = stored.dialect if stored else self._described(top)
-        if dialect.thousands or len(dialect.delimiter.encode()) > 1:
-            raise NotPlainError
-        body = split_header(text, dialect, label=self.paths[0])
-        sample = cells(head(top, dialect.skip_rows), dialect.delimiter)[dialect.header + dialect.units_row :]
-        if len(body.names) < 2 or any(len(row) != len(body.names) for row in sample):
-            raise NotPlainError
-        self.looks, self.time = ({}, stored.time_col) if stored else columns.looks(body.names, sample, settings)
-        self.as_text = id_column.read_as_text(self.looks, self.time, settings, stored)
-        self._decide(body.names, sample, dialect)
-
-    def _described(self, top: str) -> Dialect:
-        settings = self.journey.settings
-        try:
-            dialect, self.said = described(top, settings, label=self.paths[0], encoding="utf-8")
-        except RefusedError as error:
-            raise NotPlainError from error
-        rows = cells(head(top, dialect.skip_rows), dialect.delimiter)[dialect.header :]
-        marks = decide_marks(zip_longest(*rows, fillvalue=""), dialect.delimiter)
-        if marks.ambiguous and not settings.decimal:
-            raise NotPlainError
-        self.watched = marks == Marks() and not settings.decimal
-        return dialect
-
-    def _decide(self, names: Sequence[str], sample: Sequence[Sequence[str]], dialect: Dialect) -> None:
-        texts, ids = self.as_text
-        looks = columns.kinds(names, sample)
-        words = self.journey.stored.categories if self.journey.stored else {}
-        self.plan = Plan(dialect, {})
-        most = self.journey.settings.cache_above_mb * 10**6 // 8 or _MOST_ROOM
-        for place, name in enumerate(names):
-            given = [row[place] for row in sample]
-            kind = plain.kind_of(given, looks[name], dialect.tokens())
-            if name in ids:
-                kind = "name"
-            elif name in texts or name in words:
-                kind = "text"
-            if name == self.time and self._is_stamp(given):
-                kind, self.plan.stamp = "stamp", given[0]
-                self.stamped = np.array(list(dict.fromkeys(given)), dtype=object)
-            self.plan.kinds[name] = kind
-            self.plan.texts[name] = Texts()
-            dtype = _TYPES[kind]
-            # a row has a delimiter or a line break for each of its cells
-            self.columns[name] = Column(dtype, room=min(self.room // len(names) + 1, most))
-
-    def _is_stamp(self, given: Sequence[str]) -> bool:
-        """Whether these times are all written alike, year first, in the style that will be followed."""
-        settings, stored = self.journey.settings, self.journey.stored
-        first = given[0]
-        if not plain.ISO.fullmatch(first) or any(len(cell) != len(first) for cell in given) or settings.epoch_unit:
-            return False
-        style = styles.recognise(first, day_first=True)
-        asked = stored.clock.formats if stored else settings.date_format
-        return style is not None and asked in {(), (style,)} and not (stored and stored.clock.epoch_unit)
 
     def _join(self, origin: int, text: bytes, first_line: int, *, last: bool) -> None:
         """Small files wait until there are enough of them for a block."""
@@ -351,7 +288,7 @@ class _Stream:
 
     def _loaded(self, body: Body, *, last: bool) -> tuple[dict[str, NDArray[Any]], Places]:
         """Lines that are not plain, read as ``whole`` would; those that are no rows of the table are left out."""
-        texts, ids = self.as_text
+        texts, ids = self._opening.as_text
         try:
             frame, lines, found = load(body, self._dialect, label=self.label, as_text=texts, whole_text=ids)
         except RefusedError as error:
