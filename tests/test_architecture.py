@@ -82,7 +82,7 @@ FLOORS = {
     **numbered(BASE, above=0),
     **numbered(DATA, above=10, wing="data."),
     **numbered(NET, above=10, wing="net."),
-    **numbered(HALL, above=30),
+    **numbered(HALL, above=60),
 }
 RECIPES_MAY_IMPORT = {"net.architecture", "net.forecaster", "net.ensemble"}
 CLI_MAY_IMPORT = {"recipes", "config", "outcome", "errors", "family", "process", "masking", "origins"}
