@@ -18,7 +18,7 @@ from conftest import MakePanel
 
 from lstmcast.config import Settings, resolve
 from lstmcast.data.panel import Panel
-from lstmcast.errors import ModelError, ResourceError, StoppedError
+from lstmcast.errors import ModelError, ResourceError, StoppedError, UsageError
 from lstmcast.fit import budget, checkpoint, workers
 from lstmcast.fit.ensemble import Stage, train
 from lstmcast.fit.facts import measure
@@ -54,6 +54,13 @@ def same(one: Fitted, other: Fitted) -> bool:
 def test_a_season_that_only_some_of_many_series_have_is_found(make_panel: MakePanel) -> None:
     panel = yearly(make_panel, series=40, rows=120, seasonal=lambda n: n % 3 == 0)
     assert measure(panel).seasons[:1] == (12,)
+
+
+def test_a_seasonal_base_asked_for_where_no_season_is_found_is_refused(make_panel: MakePanel) -> None:
+    noise = np.random.default_rng(4)
+    panel = make_panel([100 + noise.normal(size=40) for _ in range(40)])
+    with pytest.raises(UsageError, match="base 'seasonal' needs a season"):
+        make(panel, settings({"base": "seasonal", "context": 12}))
 
 
 def test_no_season_is_found_in_white_noise(make_panel: MakePanel) -> None:

@@ -302,7 +302,7 @@ def test_the_lock_of_a_running_job_is_waited_for_only_on_request(folder: Path) -
     with held(folder / ".sales.lock"):
         assert command(["run", str(job), "-q"]) == 75
         assert command(["run", str(job), "-q", "--lock-timeout", "0.1"]) == 75
-    assert command(["run", str(job), "-q"]) == 0
+    assert command(["run", str(job), "--fail-on-anomaly", "-q"]) == 0
 
 
 def test_an_event_is_new_only_once(folder: Path) -> None:

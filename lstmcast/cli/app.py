@@ -65,7 +65,11 @@ class Verb(TyperCommand):
     """A command whose help is plain text in panels: it costs no start-up time and survives pipes."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        rest: list[str] = super().parse_args(ctx, completed(args))
+        parameters: list[Any] = self.get_params(ctx)
+        taking = {
+            name for parameter in parameters if not getattr(parameter, "is_flag", True) for name in parameter.opts
+        }
+        rest: list[str] = super().parse_args(ctx, completed(args, taking))
         return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

@@ -270,11 +270,11 @@ OPTIONAL_VALUES = {"--fail-on-anomaly": ("info", "warning", "critical")}
 """Options that may stand alone: they then mean the first of their values."""
 
 
-def completed(arguments: list[str]) -> list[str]:
-    """``arguments`` with the value of each option that stands alone although it takes one."""
+def completed(arguments: list[str], taking: set[str]) -> list[str]:
+    """``arguments`` with the value of each option that stands alone although it is one of those ``taking`` one."""
     whole: list[str] = []
     for place, word in enumerate(arguments):
-        choices = OPTIONAL_VALUES.get(word)
+        choices = OPTIONAL_VALUES.get(word) if word in taking else None
         alone = choices is not None and (place + 1 == len(arguments) or arguments[place + 1] not in choices)
         whole += [word, choices[0]] if choices is not None and alone else [word]
     return whole

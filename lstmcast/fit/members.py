@@ -44,7 +44,7 @@ def _ways(chosen: Regime, facts: Facts, first: Architecture) -> tuple[Difference
         unit = {"spread": "history"} if first.transform == "none" else {}
         far = FAR // first.patch * first.patch
         return ({}, {"context": far, "highway": False, **unit}, {"context": far, **unit})
-    if first.base == "seasonal":
+    if first.base == "seasonal" and first.seasons:
         nearer = 2 * max(first.seasons)
         return ({}, {"normaliser": "last"}, {"base": "none"}, {"context": min(nearer, first.context)})
     most = affordable_context(facts, first.horizon, first.patch)

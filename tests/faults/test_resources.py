@@ -103,8 +103,8 @@ def test_renames_that_are_not_permitted_end_with_7_and_the_next_run_does_them(
         shutil.copytree(pristine, folder)
         code = failing_at(change, errno.EACCES, night(folder), names=names)
         assert code == 7, f"rename {change} of {total} ended with {code}"
-        for name, data in outputs(folder).items():
-            assert name.endswith(TIMED) or data in (before.get(name), new[name]), name
+        for name, data in outputs(folder).items():  # hidden ones wait for the next run to rename them
+            assert name.startswith(".") or name.endswith(TIMED) or data in (before.get(name), new[name]), name
         load(folder / "models" / "sales")
         assert ended(child(night(folder))) == 0
         assert outputs(folder)["forecasts.csv"] == new["forecasts.csv"]
