@@ -199,7 +199,7 @@ def test_the_first_network_is_tried_without_its_encoder_where_there_is_time(
 
 def test_what_the_encoder_is_worth_is_told_in_a_sentence() -> None:
     assert "trained without its recurrent encoder: 0.440 (10.0% worse)" in Encoder(0.4, 0.44).sentence()
-    assert "(5.0% BETTER)" in Encoder(0.4, 0.38).sentence()
+    assert "(5.0% better)" in Encoder(0.4, 0.38).sentence()
 
 
 def test_the_best_classical_method_is_found_and_compared_on_the_same_windows(make_panel: MakePanel) -> None:

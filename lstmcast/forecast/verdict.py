@@ -29,7 +29,7 @@ class Encoder(NamedTuple):
     def sentence(self) -> str:
         """What the recurrent encoder is worth, in one line."""
         change = self.bare / self.whole - 1
-        word = "worse" if change >= 0 else "BETTER"
+        word = "worse" if change >= 0 else "better"
         return (
             f"the first network alone: {self.measure} {self.whole:.3f}; trained without its recurrent encoder: "
             f"{self.bare:.3f} ({abs(change):.1%} {word})"
