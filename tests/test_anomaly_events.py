@@ -202,7 +202,18 @@ def test_a_few_rows_within_the_known_range_are_a_spike_and_more_are_a_burst() ->
     y = series()
     y[100:103] = [180.0, 215.0, 185.0]
     assert kind(y, [100], [101, 102]) == "spike"
-    assert kind(y, [100], [101, 102, 103]) == "burst"
+    y[103:107] = [215.0, 180.0, 210.0, 185.0]
+    assert kind(y, [100], [101, 102, 103, 104, 105, 106]) == "burst"
+
+
+def test_a_spike_with_a_tail_of_alarms_or_a_small_rest_is_a_spike_and_with_a_large_rest_is_not() -> None:
+    y = series()
+    y[100:103] += 30.0
+    assert kind(y, [100], [101, 102, 103, 104]) == "spike"
+    y[103:106] += 6.0
+    assert kind(y, [100], [101, 102, 103, 104]) == "spike"
+    y[103:106] += 12.0
+    assert kind(y, [100], [101, 102, 103, 104]) != "spike"
 
 
 def test_a_value_beyond_all_before_is_a_new_extreme() -> None:

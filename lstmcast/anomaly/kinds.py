@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 Kind = Literal["spike", "burst", "level_shift", "trend", "variance", "flat", "missing", "season", "new_extreme"]
 
 SPIKE_ROWS = 3
+SPIKE_TAIL = 1 / 3
 FLAT_ROWS = 4
 USUAL_REPEATS = 0.1
 SHIFT_SPREADS = 3.0
@@ -37,13 +38,15 @@ class Excursion:
     """How the rows from an event's first on leave the ``usual``: ``away`` (k,) in spreads of what is ordinary.
 
     ``values`` and ``usual`` (k,) of the same rows. It lasts until half a dozen rows in a row are ordinary again, two
-    days, or the end of the data; ``over`` tells that it ended before.
+    days, or the end of the data; ``over`` tells that it ended before. ``brief`` tells that after three rows no row of
+    it, nor of the alarms, is further away than a third of the furthest of these three, which is not ordinary.
     """
 
     values: Floats
     usual: Floats
     away: Floats
     over: bool
+    brief: bool
 
 
 def kind_of(y: Floats, first: int, last: int, peak: int, *, day: int, rules: Sequence[Hit] = ()) -> Kind:
@@ -52,7 +55,7 @@ def kind_of(y: Floats, first: int, last: int, peak: int, *, day: int, rules: Seq
     ``flat``         at least 4 rows repeat one value in a series that seldom does, or the rule says so
     ``level_shift``  a day after the onset, nine rows in ten differ from the same rows a day earlier to one side, by 3
                      robust spreads of that difference, or the rule says so
-    ``spike``        back to the usual after at most 3 rows
+    ``spike``        after at most 3 rows back to the usual, or nearer to it than a third of the largest distance
     ``season``       at least 12 rows that follow another time of the day, not their own
     ``trend``        at least 6 rows that leave the usual in a nearly straight line
     ``variance``     the rule says so, or half a day of deviations to both sides
@@ -73,7 +76,7 @@ def kind_of(y: Floats, first: int, last: int, peak: int, *, day: int, rules: Seq
     extreme = len(before) > 0 and not before.min() - margin <= y[peak] <= before.max() + margin
     if found is None:
         return "new_extreme" if extreme else "spike" if last - first < SPIKE_ROWS else "burst"
-    if found.over and len(found.away) <= SPIKE_ROWS and last - first < SPIKE_ROWS:
+    if found.over and (found.brief or (len(found.away) <= SPIKE_ROWS and last - first < SPIKE_ROWS)):
         return "spike"
     if _is_season(found, y, first, day):
         return "season"
@@ -106,7 +109,14 @@ def excursion(y: Floats, first: int, last: int, *, day: int) -> Excursion | None
     away = (y[first:stop] - usual[first:stop]) / spread
     away = np.where(np.isfinite(away), away, 0.0)
     rows, over = _lasting(np.abs(away) > _BEYOND, last + 1 - first)
-    return Excursion(y[first : first + rows], usual[first : first + rows], away[:rows], over)
+    brief = _is_brief(np.abs(away[: max(rows, last + 1 - first)]))
+    return Excursion(y[first : first + rows], usual[first : first + rows], away[:rows], over, brief)
+
+
+def _is_brief(far: Floats) -> bool:
+    """A large spike leaves a tail: the forecasts that saw it err for a while, and the level it stood on may drift."""
+    top = float(far[:SPIKE_ROWS].max())
+    return top > _BEYOND and bool(np.all(far[SPIKE_ROWS:] <= max(_BEYOND, top * SPIKE_TAIL)))
 
 
 def _lasting(beyond: NDArray[np.bool_], least: int) -> tuple[int, bool]:

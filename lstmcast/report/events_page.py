@@ -54,7 +54,7 @@ def save_events_page(rows: pd.DataFrame, events: pd.DataFrame, clock: Clock, pat
         charts.append(_overview(str(name), part, own, int(counts.get(name, 0))))
         charts += [_zoom(part, event, week) for event in own.to_dict("records")]
     shown = f"{len(numbered)} of {len(events)} events" if len(events) > len(numbered) else f"{len(events)} events"
-    legend = "blue: where 80 % were expected; triangles: alarms; grey: the same hours of the three weeks before"
+    legend = "blue: where 80 % were expected; orange: events; triangles: alarms; grey: same hours of earlier weeks"
     title = alt.Title("Anomalies", subtitle=[shown, legend], anchor="start", fontSize=17, offset=12)
     page = alt.vconcat(*charts, title=title, padding=14, background="white")
     page = page.configure_axis(gridColor="#e8e8e8", labelFontSize=11, titleFontSize=12)
@@ -80,7 +80,7 @@ def _overview(name: str, part: pd.DataFrame, events: pd.DataFrame, count: int) -
     calm = thin(shown, columns=["y"])
     layers = [_band(calm), _line(calm, _VALUE)]
     flagged = shown[shown["is_anomaly"] == 1]
-    layers.append(_points(flagged))
+    numbers: list[Any] = []
     if len(events):
         marks = pd.DataFrame(
             [
@@ -93,12 +93,21 @@ def _overview(name: str, part: pd.DataFrame, events: pd.DataFrame, count: int) -
         layers.append(
             alt.Chart(marks).mark_rule(color=_EVENT, strokeWidth=2).encode(x=_x(marks, "first"), tooltip=tips)
         )
-        for level in sorted(set(marks["level"])):  # neighbours stand below each other
-            own = marks[marks["level"] == level]
-            text = alt.Chart(own).mark_text(dy=-_HEIGHT / 2 + 8 + 13 * level, dx=8, fontWeight="bold", color=_FLAG)
-            layers.append(text.encode(x=_x(own, "first"), text="number:N", tooltip=tips))
+        layers += _numbers(marks, {"color": "white", "stroke": "white", "strokeWidth": 4})  # lines pass behind them
+        numbers = _numbers(marks, {"color": "black"})
+    layers += [_points(flagged), *numbers]
     title = alt.Title(name, subtitle=f"{count} events, {len(flagged)} alarms", anchor="start", limit=_WIDTH)
     return alt.layer(*layers).properties(width=_WIDTH, height=_HEIGHT, title=title)
+
+
+def _numbers(marks: pd.DataFrame, style: dict[str, Any]) -> list[Any]:
+    """The numbers beside their lines, neighbours below each other."""
+    layers = []
+    for level in sorted(set(marks["level"])):
+        own = marks[marks["level"] == level]
+        text = alt.Chart(own).mark_text(dy=-_HEIGHT / 2 + 8 + 13 * level, dx=8, fontWeight="bold", **style)
+        layers.append(text.encode(x=_x(own, "first"), text="number:N", tooltip=[alt.Tooltip("says:N", title="event")]))
+    return layers
 
 
 def _levels(first: pd.Series, axis: pd.Series) -> list[int]:
