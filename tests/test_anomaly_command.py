@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lstmcast.anomaly.spans import parse_times
 from lstmcast.cli.app import run
+from lstmcast.data.clock import Clock
+from lstmcast.errors import DataError
 
 Capture = pytest.CaptureFixture[str]
 SPIKE = "2026-01-18 04:00:00"
@@ -79,6 +82,26 @@ def test_an_event_and_a_quiet_row_are_explained(capsys: Capture) -> None:
     assert "extreme" in capsys.readouterr().out
     assert detect("--explain", "nonsense") == 2
     assert "neither an event of these data nor a time" in capsys.readouterr().err
+
+
+def test_times_may_be_written_shorter_than_those_of_the_data() -> None:
+    Path("calendar.csv").write_text("start,end\n2026-01-18 04:00,2026-01-18 05:00\n", encoding="utf-8")
+    assert detect("--ignore", "calendar.csv", "--fail-on-anomaly") == 0
+    rows = pd.read_csv("anomalies.csv")
+    assert (rows["status"] == "ignored").sum() == 2
+    assert detect("--since", "2026-01-19") == 0
+    assert pd.read_csv("anomalies.csv")["ds"].iloc[0] == "2026-01-19 00:00:00"
+    assert detect("--explain", "2026-01-18 04:00") == 0
+    assert detect("--explain", "18.01.2026 04:00") == 2
+
+
+def test_short_times_are_read_in_the_zone_of_the_data() -> None:
+    clock = Clock(kind="datetime", formats=("%d.%m.%Y %H:%M",), tz="Europe/Berlin")
+    wanted = ["20.07.2026 00:00", "20.07.2026 03:10"]
+    assert clock.format(parse_times(["2026-07-20", "2026-07-20 03:10"], clock)) == wanted
+    assert clock.format(parse_times(["2026-07-20"], clock, last=True)) == ["20.07.2026 23:59"]
+    with pytest.raises(DataError, match="not a time"):
+        parse_times(["2026-07-20"], Clock(kind="integer"))
 
 
 def test_monitoring_gets_one_line_and_its_own_codes(capsys: Capture) -> None:

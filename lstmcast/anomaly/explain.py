@@ -9,6 +9,7 @@ import numpy as np
 from lstmcast.anomaly.events import Event
 from lstmcast.anomaly.judge import Case, Circumstances
 from lstmcast.anomaly.sequences import BACKS
+from lstmcast.anomaly.spans import parse_times
 from lstmcast.anomaly.threshold import Flags
 from lstmcast.data.clock import Clock
 from lstmcast.errors import DataError, UsageError
@@ -71,7 +72,7 @@ def place_of(wanted: str, cases: Sequence[Case], events: Sequence[Sequence[Event
                 row = int(np.searchsorted(cases[k].time, clock.parse([event.peak_time])[0]))
                 return k, min(row, len(cases[k].time) - 1)
     try:
-        at = int(clock.parse([wanted])[0])
+        at = int(parse_times([wanted], clock)[0])
     except DataError as error:
         raise UsageError(
             f"--explain {wanted!r} is neither an event of these data nor a time of theirs",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lstmcast.anomaly.events import Event
-from lstmcast.anomaly.spans import parse_span
+from lstmcast.anomaly.spans import parse_span, parse_times
 from lstmcast.anomaly.watch import Channel
 from lstmcast.data.clock import Clock
 from lstmcast.data.panel import Panel
@@ -26,7 +26,7 @@ def first_time(panel: Panel, *, since: str | None, last: str | None) -> int:
             raise UsageError("--last needs times that are times", remedy="write --since NUMBER")
         return int(panel.times(panel.ends - 1).max()) - parse_span(last, flag="--last") + 1
     try:
-        return int(clock.parse([str(since)])[0])
+        return int(parse_times([str(since)], clock)[0])
     except DataError as error:
         raise UsageError(
             f"--since {since!r} is not a time of this file",

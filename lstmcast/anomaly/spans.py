@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from lstmcast.errors import DataError, UsageError
 Times = NDArray[np.int64]
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)")
+_SHORT = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?")
+_SHORT_STYLES = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 _UNITS = {"s": SECOND, "m": MINUTE, "min": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 
 
@@ -57,7 +59,7 @@ def parse_span(text: str, *, flag: str) -> int:
 def read_stretches(path: Path, clock: Clock, *, flag: str) -> Stretches:
     """The file ``path`` with the columns ``start``, ``end`` and perhaps ``unique_id`` (empty: all series).
 
-    Times are written like those of the data; an end may be a date, which is then counted whole. Raises ``DataError``.
+    Times are as in ``parse_times``; an end may be a date, which is then counted whole. Raises ``DataError``.
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -73,7 +75,7 @@ def read_stretches(path: Path, clock: Clock, *, flag: str) -> Stretches:
     ids = table["unique_id"] if "unique_id" in table else pd.Series([""] * len(table))
     try:
         start, end = (
-            _instants(table[name].str.strip().tolist(), clock, last=name == "end") for name in ("start", "end")
+            parse_times(table[name].str.strip().tolist(), clock, last=name == "end") for name in ("start", "end")
         )
     except (DataError, ValueError) as error:
         raise DataError(f"{flag} {path}: {error}", remedy="write its times like those of the data") from error
@@ -87,13 +89,17 @@ def read_stretches(path: Path, clock: Clock, *, flag: str) -> Stretches:
     return Stretches(found)
 
 
-def _instants(texts: list[str], clock: Clock, *, last: bool) -> Times:
-    """Times of ``texts``; a bare date among times of day is its first instant, or its last."""
-    dates = [bool(re.fullmatch(r"\d{4}-\d\d-\d\d", text)) for text in texts]
+def parse_times(texts: Sequence[str], clock: Clock, *, last: bool = False) -> Times:
+    """int64 (k,) times of ``texts``, written like those of the data, or as 2026-11-20 or 2026-11-20 03:10[:00].
+
+    The short forms are read in the data's zone. A bare date is its first instant, or with ``last`` its last. Raises
+    ``DataError`` for anything else, and for short forms where times are numbers.
+    """
     try:
         return clock.parse(texts)
     except DataError:
-        if not all(dates) or clock.kind in {"integer", "row"}:
+        if clock.kind != "datetime" or not all(_SHORT.fullmatch(text) for text in texts):
             raise
-    days = np.array(texts, dtype="datetime64[D]").astype(np.int64) * DAY
-    return days + (DAY - 1 if last else 0)
+    dates = np.array([len(text) == len("2026-11-20") for text in texts], dtype=np.bool_)
+    short = Clock(kind="datetime", formats=_SHORT_STYLES, tz=clock.tz)
+    return short.parse(texts) + np.where(dates & last, DAY - 1, 0)
