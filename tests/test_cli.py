@@ -22,7 +22,7 @@ from lstmcast.outcome import Notice, Outcome, Table
 FLAGS = [flag for panel in (READER, NETWORK, TRAINING, DETECTION, COMPUTE) for flag in panel.flags]
 ONLY_BY_SET = {
     *(f"training.{name}" for name in ("weight_decay", "clip_value", "ema", "checkpoint_steps", "refit", "shrink")),
-    *(f"training.{name}" for name in ("ablation", "calibrate", "teacher_forcing", "teacher_decay")),
+    *(f"training.{name}" for name in ("ablation", "calibrate", "teacher_forcing", "teacher_decay", "gate_steps")),
     *(f"network.{name}" for name in ("spread", "history", "deseasonalise", "correction", "facts", "error", "blend")),
     *(f"network.{name}" for name in ("memory", "heads", "form", "forget_bias")),
     *(f"reader.{name}" for name in ("cache_above_mb", "cache_gb")),

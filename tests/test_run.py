@@ -546,7 +546,6 @@ def test_a_clock_that_jumps_changes_neither_forecasts_nor_policy(folder: Path) -
     "place", ["models/sales", "models/sales.old-models", "models/.sales.candidate/checkpoints/trial-0"]
 )
 def test_what_a_killed_run_left_half_written_is_swept_wherever_it_lies(folder: Path, place: str) -> None:
-    place = f"models/{place}"
     (folder / place / ".2024.a1b2c3d4.tmp").mkdir(parents=True)
     (folder / place / ".kept").touch()  # not ours
     assert run(folder / "sales.yaml").facts["noop"] is True

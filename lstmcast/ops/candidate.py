@@ -58,7 +58,7 @@ def _train_once(job: Job, settings: Settings, train: Train, on_progress: OnProgr
 
 
 def _with_half_the_batch(job: Job, settings: Settings, train: Train, on_progress: OnProgress) -> Settings:
-    plan = train(job.sources, settings=settings, model=job.candidate, dry_run=True).facts["plan"]
+    plan = train(job.sources, settings=settings, model=job.candidate, dry_run=True, probe=False).facts["plan"]
     before = settings.training.batch or int(plan["batch"]["value"])
     half = max(1, before // 2)
     told = f"out of memory: training again with {half} windows a step instead of {before}"
