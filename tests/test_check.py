@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lstmcast.config import ReaderSettings
@@ -158,3 +159,15 @@ def test_findings_name_the_line_of_their_first_example(tmp_path: Path) -> None:
     assert outcome.table is not None
     assert outcome.table.columns == ("severity", "line", "finding", "what to do")
     assert outcome.table.rows[0][1] == 3
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_number_named_as_missing_is_empty_in_the_repaired_copy(ending: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"ds": range(60), "y": [-999.0 if n in (7, 40) else n / 2 for n in range(60)]})
+    path, copy = tmp_path / f"data.{ending}", tmp_path / "repaired.csv"
+    frame.to_parquet(path) if ending == "parquet" else frame.to_csv(path, index=False)
+    outcome = check([str(path)], settings=ReaderSettings(na_values=("-999",)), fix=copy)
+    assert "2 numbers of y left empty (--na-values)" in outcome.lines
+    assert [found["message"] for found in outcome.facts["findings"]] == ["2 values are missing (2 '-999')"]
+    again = check([str(copy)], settings=ReaderSettings())
+    assert [found["message"] for found in again.facts["findings"]] == ["2 values are missing (2 empty)"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -184,3 +185,13 @@ def test_a_reader_that_leaves_ends_the_process_quietly() -> None:
         process.stdout.close()
         told = process.stderr.read()
     assert (process.returncode, told) == (0, "")
+
+
+@pytest.mark.parametrize("verb", ["config", "model"])
+def test_an_action_that_is_not_there_is_refused_with_those_that_are(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([verb, "shw"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"error: invalid value for 'show\|[a-z|]+': 'shw' is not one of 'show', .+", said[0])
+    assert said[1] == f"`lstmcast {verb} --help` shows the options"

@@ -169,3 +169,16 @@ def test_a_column_grows_beyond_its_room_and_goes_on_in_a_file(tmp_path: Path) ->
     column.as_floats()
     column.append(np.array([9.5]))
     assert column.whole().tolist() == [*range(9), 9.5]
+
+
+@pytest.mark.parametrize("cell", ["-999", "-999.00"])
+def test_a_number_named_as_missing_is_missing_however_it_is_written(
+    cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("ds,y\n" + "".join(f"{n},{cell if n in (7, 400) else n / 2}\n" for n in range(900)))
+    examined, in_blocks = read_both_ways([str(path)], ReaderSettings(na_values=("-999",)), monkeypatch)
+    assert in_blocks
+    assert [found.message for found in examined.findings] == ["2 values are missing (2 '-999')"]
+    assert examined.reading is not None
+    assert np.flatnonzero(~examined.reading.panel.observed[:, 0]).tolist() == [7, 400]

@@ -59,7 +59,7 @@ def failure(error: BaseException) -> Failure:
 
 def _sentence(error: Any) -> str:
     raw = error.message if hasattr(error, "possibilities") else error.format_message()
-    message = str(raw).strip().rstrip(".")
+    message = str(raw).replace("Value error, ", "").strip().rstrip(".")
     return message[:1].lower() + message[1:]
 
 

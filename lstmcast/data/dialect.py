@@ -29,6 +29,7 @@ _DATE = re.compile(
     r"(?: \d{1,2},?)?[- ](?:\d{4}|\d{2}))([ T]\d{1,2}:\d{2}.*)?",
     re.IGNORECASE,
 )
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _EXCEL_SEPARATOR = re.compile(r"sep=(.)", re.IGNORECASE)
 
 
@@ -55,6 +56,19 @@ class Dialect(Frozen):
     def tokens(self) -> frozenset[str]:
         """Every spelling of a missing value."""
         return frozenset(NA_TOKENS) | frozenset(self.na_values)
+
+    def missing_numbers(self) -> frozenset[float]:
+        """The numbers among ``na_values``: they mean missing however a file writes them."""
+        return frozenset(float(token) for token in self.na_values if _NUMBER.fullmatch(token))
+
+    def missing_as(self, cell: str) -> str | None:
+        """The spelling of a missing value that the cell is: ``-999`` for ``-999.00`` too, where that is named."""
+        if cell in self.tokens():
+            return cell
+        number = cell.replace(self.decimal, ".")
+        if self.na_values and _NUMBER.fullmatch(number) and float(number) in self.missing_numbers():
+            return f"{float(number):.15g}"
+        return None
 
 
 def sniff(text: str, settings: ReaderSettings, *, label: str, encoding: str) -> Dialect:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -130,7 +131,11 @@ def spellings(body: Body, dialect: Dialect, *, label: str, names: Collection[str
     cells = _parsed(layout, dialect, label=label, dtype=dict.fromkeys(places, str), usecols=places)
     kept = cells[np.isin(layout.lines[: len(cells)], np.asarray(lines))].to_numpy(object).ravel()
     counts = pd.Series(kept).str.strip().value_counts()
-    return {str(token): int(count) for token, count in counts.items() if token in dialect.tokens()}
+    spelled: Counter[str] = Counter()
+    for cell, count in counts.items():
+        if (token := dialect.missing_as(str(cell))) is not None:
+            spelled[token] += int(count)
+    return spelled
 
 
 def _parsed(

@@ -44,11 +44,27 @@ def read_table(sources: Sequence[str], journey: Journey) -> Table:
         journey.say(*announcements(cells.dialect, settings, cells.names))
     roles = columns.follow(frame, stored) if stored else columns.assign(frame, cells.looks, cells.time, settings)
     journey.say(*roles.notes)
+    masked = _without_named(frame, [*roles.targets, *roles.past, *roles.future, *roles.static], cells.dialect)
     if gone := [name for name in roles.targets if frame[name].isna().any()]:
-        journey.findings.append(_missing(frame, gone, cells.lines, cells.spelled(gone)))
+        journey.findings.append(_missing(frame, gone, cells.lines, _spelled(cells.spelled(gone), masked, gone)))
     return Table(
         frame, cells.lines, cells.origin, cells.stems, cells.dialect, roles, later=cells.later, stamped=cells.stamped
     )
+
+
+def _without_named(frame: pd.DataFrame, names: list[str], dialect: Dialect) -> dict[str, Counter[str]]:
+    """Empty the cells whose number is named as missing, and count them: typed and large files are not read as texts."""
+    counts: dict[str, Counter[str]] = {}
+    for number in sorted(dialect.missing_numbers()):
+        for name in names:
+            if pd.api.types.is_numeric_dtype(frame[name]) and (hit := frame[name].to_numpy() == number).any():
+                frame[name] = frame[name].mask(hit)
+                counts.setdefault(name, Counter())[f"{number:.15g}"] += int(hit.sum())
+    return counts
+
+
+def _spelled(counts: Counter[str], masked: dict[str, Counter[str]], names: list[str]) -> Counter[str]:
+    return sum((masked.get(name, Counter()) for name in names), counts)
 
 
 def _missing(frame: pd.DataFrame, names: list[str], lines: Places, counts: Counter[str]) -> Finding:

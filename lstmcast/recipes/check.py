@@ -154,8 +154,10 @@ def _repair(sources: Sequence[str], settings: ReaderSettings, schema: Schema | N
         mended = plain(given, dialect).map(_divided)
         how = "as a share of 1" if name in dialect.percent else "with a decimal point only"
         changes += _count((mended != given).sum(), "number", f"of {name} written {how}")
+        gone = mended.map(lambda cell: dialect.missing_as(cell) is not None).astype(bool)
+        changes += _count(gone.sum(), "number", f"of {name} left empty (--na-values)")
         frame[name] = frame[name].astype(object)
-        frame.loc[mended.index, name] = mended
+        frame.loc[mended.index, name] = mended.mask(gone, np.nan)
     codes = pd.factorize(frame[schema.id_col])[0] if schema.id_col else np.zeros(len(frame), np.int64)
     if schema.time_col is not None:
         times = clock.parse(frame[schema.time_col].to_numpy(object), groups=codes, lines=lines, column=schema.time_col)

@@ -14,7 +14,9 @@ from lstmcast.outcome import Outcome
 
 @verb(example="lstmcast model verify lstmcast-model")
 def model(
-    action: Annotated[Literal["show", "verify", "upgrade"], typer.Argument(help="What to do.", metavar="ACTION")],
+    action: Annotated[
+        Literal["show", "verify", "upgrade"], typer.Argument(help="What to do.", metavar="show|verify|upgrade")
+    ],
     folder: Annotated[Path, typer.Argument(help="Model folder.", metavar="FOLDER")] = MODEL_FOLDER,
 ) -> Outcome:
     """show what a model is, verify its files and let it forecast, or upgrade it to the present format."""
