@@ -188,10 +188,13 @@ def test_a_reader_that_leaves_ends_the_process_quietly() -> None:
 
 
 @pytest.mark.parametrize("verb", ["config", "model"])
-def test_an_action_that_is_not_there_is_refused_with_those_that_are(
-    verb: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("action", "remedy"), [("shw", "did you mean 'show'?"), ("xyz", "`lstmcast {} --help` shows the options")]
+)
+def test_an_action_that_is_not_there_is_refused_with_the_nearest_one(
+    verb: str, action: str, remedy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run([verb, "shw"]) == 2
+    assert run([verb, action]) == 2
     said = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"error: invalid value for 'show\|[a-z|]+': 'shw' is not one of 'show', .+", said[0])
-    assert said[1] == f"`lstmcast {verb} --help` shows the options"
+    assert re.fullmatch(rf"error: invalid value for 'show\|[a-z|]+': '{action}' is not one of 'show', .+", said[0])
+    assert said[1] == remedy.format(verb)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstmcast.config import ReaderSettings
-from lstmcast.data.calendar import DAY, HOUR, Frequency, from_wall, to_wall
+from lstmcast.data.calendar import DAY, HOUR, Frequency, from_wall, to_wall, zone
 from lstmcast.data.clock import Clock
 from lstmcast.data.clock_inference import infer_clock
 from lstmcast.data.findings import RefusedError
@@ -247,10 +247,24 @@ def test_rows_per_week_follow_the_step() -> None:
     assert weeks == {"h": 168, "D": 7, "B": 5, "W": 1, "MS": pytest.approx(0.23, abs=0.001), "1": None}
 
 
-@pytest.mark.parametrize("alias", ["fortnight", "", "0", "-1", "1.5h"])
+@pytest.mark.parametrize("alias", ["fortnight", "", "0", "-1", "1.5h", "0h"])
 def test_an_alias_that_is_no_frequency_is_refused(alias: str) -> None:
     with pytest.raises(UsageError, match="is not a frequency"):
         Frequency.from_alias(alias)
+
+
+@pytest.mark.parametrize(("word", "alias"), [("mothly", "MS"), ("day", "D"), ("15 minuts", "15min"), ("2Weeks", "2W")])
+def test_a_word_for_a_frequency_is_refused_with_the_alias_that_is_meant(word: str, alias: str) -> None:
+    with pytest.raises(UsageError, match="is not a frequency") as raised:
+        Frequency.from_alias(word)
+    assert raised.value.remedy.startswith(f"did you mean '{alias}'?")
+    assert Frequency.from_alias(alias).name == alias
+
+
+def test_a_misspelt_zone_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(UsageError, match="no time zone called 'Europe/Berln'") as raised:
+        zone("Europe/Berln")
+    assert raised.value.remedy == "did you mean 'Europe/Berlin'? (--tz)"
 
 
 @given(st.lists(st.integers(0, 2**60), min_size=1, max_size=5), st.sampled_from(["Europe/Berlin", "Asia/Kolkata"]))

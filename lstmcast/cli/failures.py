@@ -6,6 +6,7 @@ import difflib
 import errno
 import os
 import platform
+import re
 import sys
 import tempfile
 import traceback
@@ -71,6 +72,11 @@ def _usage_remedy(error: Any) -> str:
         close = difflib.get_close_matches(error.option_name.lstrip("-"), known, n=1)
         if close:
             return f"did you mean '--{close[0]}'?"
+    # the parameter knows its choices under another name in each Typer generation; the sentence always lists them
+    if wrong := re.search(r"'(.+?)' is not one of (.+)", str(error.message)):
+        close = difflib.get_close_matches(wrong[1], re.findall(r"'(.+?)'", wrong[2]), n=1)
+        if close:
+            return f"did you mean {close[0]!r}?"
     return f"`{context.command_path if context else 'lstmcast VERB'} --help` shows the options"
 
 

@@ -6,12 +6,13 @@ the number itself.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from functools import cache
 from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,18 @@ _MONTH_ALIASES = {"M": 1, "Q": 3, "Y": 12, "A": 12}
 _MONTH_NAMES = {1: "M", 3: "Q", 12: "Y"}
 _MONTH_ALIAS = re.compile(r"([MQYA])(S|E)?(?:-[A-Z]{3})?")
 _EXAMPLES = "use for example h, 15min, D, B, W, MS, ME, QS, YS, or a whole number for integer time"
+_WORDS = {
+    **dict.fromkeys(("sec", "second", "seconds"), "s"),
+    **dict.fromkeys(("min", "minute", "minutes", "minutely"), "min"),
+    **dict.fromkeys(("hr", "hour", "hours", "hourly"), "h"),
+    **dict.fromkeys(("d", "day", "days", "daily"), "D"),
+    **dict.fromkeys(("b", "business", "weekday", "weekdays"), "B"),
+    **dict.fromkeys(("w", "week", "weeks", "weekly"), "W"),
+    **dict.fromkeys(("month", "months", "monthly"), "MS"),
+    **dict.fromkeys(("q", "quarter", "quarters", "quarterly"), "QS"),
+    **dict.fromkeys(("y", "year", "years", "yearly", "annual", "annually"), "YS"),
+}
+"""What people call a frequency, and the alias that is meant."""
 
 
 class Frequency(Frozen):
@@ -72,7 +85,7 @@ class Frequency(Frozen):
         """
         match = re.fullmatch(r"(\d*)\s*([A-Za-z]*(?:-[A-Z]{3}|-[01]{7})?)", text.strip())
         if not match or not (match[1] or match[2]) or int(match[1] or 1) < 1 or len(match[1]) > 9:
-            raise UsageError(f"--freq {text!r} is not a frequency", remedy=_EXAMPLES)
+            raise UsageError(f"--freq {text!r} is not a frequency", remedy=_meant(text))
         count, unit = int(match[1] or 1), match[2]
         if not unit:
             return cls(kind="integer", step=count)
@@ -86,7 +99,7 @@ class Frequency(Frozen):
             return cls(kind="days", step=count * (1 if unit == "D" else 7), tz=tz)
         if unit in _ALIAS_UNITS:
             return cls(kind="fixed", step=count * _ALIAS_UNITS[unit], tz=tz)
-        raise UsageError(f"--freq {text!r} is not a frequency", remedy=_EXAMPLES)
+        raise UsageError(f"--freq {text!r} is not a frequency", remedy=_meant(text))
 
     @property
     def name(self) -> str:
@@ -204,6 +217,13 @@ def month_number(day: Times) -> Times:
     return day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
 
 
+def _meant(text: str) -> str:
+    """The alias nearest to ``text``, with its number; examples where none is near."""
+    match = re.fullmatch(r"([1-9]\d{0,8})?\s*([A-Za-z]+)", text.strip())
+    close = difflib.get_close_matches(match[2].lower(), _WORDS, n=1) if match else []
+    return f"did you mean '{match[1] or ''}{_WORDS[close[0]]}'? ({_EXAMPLES})" if match and close else _EXAMPLES
+
+
 def month_start(month: Times) -> Times:
     """The first day of these months."""
     return month.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
@@ -226,9 +246,9 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(
-            f"there is no time zone called {name!r}", remedy="use --tz with a name such as Europe/Berlin"
-        ) from error
+        close = difflib.get_close_matches(name, sorted(available_timezones()), n=1)
+        remedy = f"did you mean {close[0]!r}? (--tz)" if close else "use --tz with a name such as Europe/Berlin"
+        raise UsageError(f"there is no time zone called {name!r}", remedy=remedy) from error
 
 
 def to_wall(times: Times, tz: str | None) -> Times:
