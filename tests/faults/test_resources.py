@@ -9,17 +9,18 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from torch import Tensor
 
 from lstmcast.artifact import load
 from lstmcast.cli.app import run as command
 from lstmcast.errors import DivergedError, ResourceError
-from lstmcast.outcome import Outcome, Report
-from lstmcast.recipes import run as recipe
+from lstmcast.net.forecaster import Forecaster
+from lstmcast.outcome import Progress, Report
 from lstmcast.recipes.run import run
 from tests.faults.dying import TAKING_ROOM, changes_of, child, ended, failing_at
 from tests.faults.scenes import TIMED
@@ -155,17 +156,30 @@ def test_memory_that_does_not_suffice_halves_the_batch(folder: Path) -> None:
 def test_a_training_that_diverges_keeps_the_old_model_and_the_old_outputs(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    job = write_job(folder, retrain="always", training={"max_steps": 13, "checkpoint_steps": 4})
     before, model = outputs(folder), model_of(folder)
+    healthy, said, steps = Forecaster.loss, list[Report](), list[int]()
 
-    def diverge(*arguments: Any, **options: Any) -> Outcome:
-        raise DivergedError("training diverged twice: the loss is not finite", remedy="try --lr 0.001")
+    def listen(report: Report) -> None:
+        said.append(report)
+        if isinstance(report, Progress) and report.stage == "training":
+            steps.append(report.done)
 
-    monkeypatch.setattr(recipe, "train", diverge)
-    assert command(["run", str(folder / "sales.yaml"), "-q"]) == 5
+    def poisoned(network: Forecaster, *arguments: Tensor) -> Tensor:
+        return healthy(network, *arguments) * (float("nan") if 6 in steps else 1.0)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Forecaster, "loss", poisoned)
+        with pytest.raises(DivergedError, match=r"diverged twice.* in series south, column y, at 2024-03-") as error:
+            run(job, on_progress=listen)
+    assert error.value.exit_code == 5
+    assert any("going back to step 4, with half the learning rate" in str(report) for report in said)
     assert (outputs(folder), model_of(folder)) == (before, model)
-    monkeypatch.undo()
-    said: list[Report] = []
-    assert run(folder / "sales.yaml", on_progress=said.append).code == 0
+    with sqlite3.connect(folder / "lstmcast.db") as database:
+        codes = database.execute("SELECT exit_code FROM runs ORDER BY rowid").fetchall()
+    assert codes[-1] == (5,)
+    assert run(job).code == 0
+    assert model_of(folder) != model
 
 
 @pytest.mark.parametrize("damage", ["header", "bytes", "gone", "empty"])

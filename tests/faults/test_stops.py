@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from lstmcast.cli.app import run as command
-from lstmcast.fit import learn
+from lstmcast.fit import checkpoint, learn
 from lstmcast.outcome import Progress, Report
 from lstmcast.recipes.run import run
 from tests.faults.dying import child, ended
-from tests.faults.scenes import night
+from tests.faults.scenes import night, said
 from tests.test_run import FIRST, deliver, write_job
 
 pytestmark = [pytest.mark.fault, pytest.mark.skipif(not hasattr(os, "fork"), reason="processes of POSIX")]
+STEPS = 400  # of two members side by side: the second has begun long before the first ends
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -78,6 +79,39 @@ def test_a_night_that_is_killed_takes_its_side_by_side_training_with_it(
         time.sleep(0.02)
     write_job(tmp_path, training={"max_steps": 10, "checkpoint_steps": 5})
     assert run(job).code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="tells processes by /proc")
+def test_members_killed_side_by_side_resume_to_the_very_weights_of_those_that_were_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learn, "cores", lambda: 2)
+    monkeypatch.setattr(learn, "_WORTH_A_PROCESS_SECONDS", 0.0)
+    deliver(tmp_path, FIRST)
+    arguments = ["train", str(tmp_path / "sales.csv"), "--horizon", "12", "--context", "48", "--hidden", "4"]
+    arguments += ["--base", "seasonal", "--members", "2", "--max-steps", str(STEPS), "--epochs", "50000", "-q"]
+    arguments += ["--set", "training.refit=false", "--set", "training.checkpoint_steps=10"]
+    calm, killed = (tmp_path / name for name in ("calm", "killed"))
+    assert command([*arguments, "-m", str(calm)]) == 0
+    pid = child(said([*arguments, "-m", str(killed)]))
+    kept = [killed / "checkpoints" / f"trial-{k}" for k in (0, 1)]
+    deadline = time.monotonic() + 60
+    while not all((folder / "latest.safetensors").exists() for folder in kept):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    trainers = descendants(pid)
+    assert len(trainers) >= 2
+    os.kill(pid, signal.SIGKILL)
+    assert ended(pid) == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while any(alive(trainer) for trainer in trainers):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert all(0 < checkpoint.read(folder)["step"] < STEPS for folder in kept)
+    assert not (killed / "weights.safetensors").exists()
+    assert command([*arguments, "-m", str(killed), "--resume"]) == 0
+    assert (killed / "weights.safetensors").read_bytes() == (calm / "weights.safetensors").read_bytes()
 
 
 def descendants(pid: int) -> list[int]:
