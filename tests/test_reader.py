@@ -86,6 +86,12 @@ def test_compressed_files_globs_and_standard_input_are_read(tmp_path: Path, monk
     assert panel_of(read(["-"], settings())).ids == ("stdin",)
 
 
+def test_messages_call_standard_input_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ds,y\n1,1\n2,2,2\n")))
+    (finding,) = [found for found in examine(["-"], ReaderSettings()).findings if found.severity == "error"]
+    assert finding.message == "standard input line 3 has 3 cells, not 2"
+
+
 def test_several_files_with_ids_are_read_as_one(tmp_path: Path) -> None:
     first = write(tmp_path, "unique_id,ds,y\nA,1,1\nA,2,2\n", "1.csv")
     second = write(tmp_path, "y,unique_id,ds\n3,A,3\n9,B,1\n8,B,2\n", "2.csv")

@@ -94,10 +94,11 @@ def is_there(source: str) -> bool:
 
 
 def _opened(source: str, raw: bytes) -> Source:
-    data = _unpacked(raw, source)
+    label = "standard input" if source == STDIN else source
+    data = _unpacked(raw, label)
     if data.startswith(parquet.MAGIC):
-        return Source(label=source, stem=_stem(source), data=b"", table=parquet.read(data, label=source))
-    return Source(label=source, stem=_stem(source), data=data)
+        return Source(label=label, stem=_stem(source), data=b"", table=parquet.read(data, label=label))
+    return Source(label=label, stem=_stem(source), data=data)
 
 
 def expand(sources: Sequence[str]) -> list[str]:
