@@ -56,7 +56,9 @@ def test_filled_in_they_pass_the_check_and_lead_to_a_forecast(place: Path, capsy
     Path("missing_future.csv").unlink()
     Path("filled.csv").write_text(empty.replace(";;", ";1;0,25"), encoding="utf-8")
     assert run(["future-frame", *model, "--check", "filled.csv", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["noop"] is True
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["noop"] is True
+    assert "6 values are missing (6 in the future rows)" in captured.err
     assert not Path("missing_future.csv").exists()
     assert run(["predict", *model, "--future", "filled.csv", "-o", "-", "-q"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 7

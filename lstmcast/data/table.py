@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lstmcast.data import columns
+from lstmcast.data.cells import Cells
 from lstmcast.data.columns import Roles
 from lstmcast.data.counting import Places
 from lstmcast.data.dialect import Dialect, announcements
@@ -46,7 +47,7 @@ def read_table(sources: Sequence[str], journey: Journey) -> Table:
     journey.say(*roles.notes)
     masked = _without_named(frame, [*roles.targets, *roles.past, *roles.future, *roles.static], cells.dialect)
     if gone := [name for name in roles.targets if frame[name].isna().any()]:
-        journey.findings.append(_missing(frame, gone, cells.lines, _spelled(cells.spelled(gone), masked, gone)))
+        journey.findings.append(_missing(frame, gone, cells, _spelled(cells.spelled(gone), masked, gone)))
     return Table(
         frame, cells.lines, cells.origin, cells.stems, cells.dialect, roles, later=cells.later, stamped=cells.stamped
     )
@@ -67,15 +68,17 @@ def _spelled(counts: Counter[str], masked: dict[str, Counter[str]], names: list[
     return sum((masked.get(name, Counter()) for name in names), counts)
 
 
-def _missing(frame: pd.DataFrame, names: list[str], lines: Places, counts: Counter[str]) -> Finding:
+def _missing(frame: pd.DataFrame, names: list[str], cells: Cells, counts: Counter[str]) -> Finding:
     absent = frame[names].isna().to_numpy()
-    listed = ", ".join(f"{count} {token!r}" if token else f"{count} empty" for token, count in counts.most_common(5))
-    total = int(absent.sum())
+    parts = [f"{count} {token!r}" if token else f"{count} empty" for token, count in counts.most_common(5)]
+    if cells.later is not None and (ahead := int(absent[cells.later].sum())):
+        parts.append(f"{ahead} in the future rows")
+    listed, total = ", ".join(parts), int(absent.sum())
     return Finding(
         "missing-values",
         "info",
         f"{total} value{'s are' if total > 1 else ' is'} missing ({listed})",
         column=names[0] if len(names) == 1 else None,
         count=total,
-        example_line=int(lines[np.argmax(absent.any(axis=1))]),
+        example_line=int(cells.lines[np.argmax(absent.any(axis=1))]),
     )
