@@ -59,6 +59,9 @@ def test_the_card_of_a_model_tells_what_it_reads_and_how_good_it_was(
     assert (shown["targets"], shown["horizon"], shown["frequency"]) == ("y", "12", "h")
     assert "lstm" in shown["network"]
     assert shown["members"] == "2"
+    assert run(["model", "show", str(model), "--json"]) == 0
+    skill = json.loads(capsys.readouterr().out)["skill"]
+    assert shown["skill"] == f"{skill:.3g}" != repr(skill)
 
 
 def test_verify_tells_a_whole_model_from_a_damaged_one(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

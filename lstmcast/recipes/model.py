@@ -54,7 +54,8 @@ def show(folder: Path) -> Outcome:
         ("held-out windows", verdict.get("windows")),
     ]
     shown = tuple((name, value) for name, value in rows if value not in (None, ""))
-    return Outcome(facts=dict(shown), table=Table("", ("what", "value"), shown))
+    card = tuple((name, f"{value:.3g}" if isinstance(value, float) else value) for name, value in shown)
+    return Outcome(facts=dict(shown), table=Table("", ("what", "value"), card))
 
 
 def verify(folder: Path) -> Outcome:
