@@ -1,14 +1,25 @@
-"""Memory: no more with every night."""
+"""Memory: no more with every night, and of many series no more than what is held of each."""
 
 from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from lstmcast.artifact import load
+from lstmcast.config import ReaderSettings
+from lstmcast.data.reader import read
+from lstmcast.forecast.predict import forecast
+from lstmcast.outcome import silent
+from lstmcast.recipes.predict import predict
 from lstmcast.recipes.run import run
+from tests.faults.dying import child, ended
 from tests.test_run import FIRST, deliver, write_job
 
 pytestmark = [
@@ -40,3 +51,58 @@ def test_the_memory_of_a_process_does_not_grow_with_the_nights(tmp_path: Path, n
         night()
     gc.collect()
     assert resident() - before < 12 * 2**20
+
+
+FEW, MANY = 20_000, 100_000
+ROWS = 50
+SLACK = 32 * 2**20  # the passes of a batch and the allocator's rounding
+
+
+def peak(place: Path, action: Callable[[], object]) -> int:
+    """Bytes by which the resident set of a child grows, at most, while it does ``action``."""
+
+    def measured() -> None:
+        before = resident()
+        action()
+        place.write_text(str(told("VmHWM") - before))
+
+    assert ended(child(measured)) == 0
+    return int(place.read_text())
+
+
+def told(name: str) -> int:
+    """Bytes that Linux tells of this process under ``name``."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+def write_series(path: Path, count: int) -> None:
+    times = pd.date_range("2024-03-01", periods=ROWS, freq="h").strftime("%Y-%m-%d %H:%M:%S")
+    names = np.char.add("s", np.arange(count).astype(str))
+    values = np.random.default_rng(1).normal(size=count * ROWS).round(2)
+    frame = pd.DataFrame({"unique_id": np.repeat(names, ROWS), "ds": np.tile(times, count), "y": values})
+    frame.to_csv(path, index=False)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes of POSIX")
+def test_the_memory_of_a_forecast_grows_with_what_it_holds_of_the_series_and_with_nothing_else(tmp_path: Path) -> None:
+    deliver(tmp_path, FIRST)
+    run(write_job(tmp_path))
+    folder = tmp_path / "models" / "sales"
+    model = load(folder)
+    shape = model.architecture
+    quantiles = shape.horizon * shape.targets * shape.outputs * 8  # bytes of a series' forecast
+    forecasts, commands = {}, {}
+    for count in (FEW, MANY):
+        data, output = tmp_path / f"{count}.csv", tmp_path / f"{count}-forecasts.csv"
+        write_series(data, count)
+        commands[count] = peak(tmp_path / "peak", partial(predict, [str(data)], model=folder, output=str(output)))
+        with output.open("rb") as file:
+            assert sum(1 for _ in file) == 1 + count * shape.horizon
+        panel = read([str(data)], ReaderSettings(), schema=model.schema, on_progress=silent).panel
+        forecasts[count] = peak(tmp_path / "peak", partial(forecast, model.forecaster, panel))
+    # the forecast of all series, and that of the usable ones before it is put in its place; a batch is 512 windows
+    assert forecasts[MANY] - forecasts[FEW] < (MANY - FEW) * 2 * quantiles + SLACK
+    # the rows as they are read, and the forecast: as quantiles, with the widths corrected, as columns, and as text
+    assert commands[MANY] - commands[FEW] < (MANY - FEW) * (ROWS * 32 + 4 * quantiles) + SLACK
