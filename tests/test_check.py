@@ -171,3 +171,12 @@ def test_a_number_named_as_missing_is_empty_in_the_repaired_copy(ending: str, tm
     assert [found["message"] for found in outcome.facts["findings"]] == ["2 values are missing (2 '-999')"]
     again = check([str(copy)], settings=ReaderSettings())
     assert [found["message"] for found in again.facts["findings"]] == ["2 values are missing (2 empty)"]
+
+
+@pytest.mark.parametrize("name", ["forecast.csv", "a_forecast.csv"])
+def test_a_forecast_among_the_data_is_named(name: str, tmp_path: Path) -> None:
+    write(tmp_path, "ds,y\n1,1\n2,2\n", name="data.csv")
+    made = write(tmp_path, "unique_id,ds,cutoff,step,y_hat\ndata,3,2,1,3.5\n", name=name)
+    outcome = check([str(tmp_path / "*.csv")], settings=ReaderSettings())
+    (found,) = outcome.facts["findings"]
+    assert found["fix"] == f"{made} looks like a forecast of lstmcast: name the data without it, or move it elsewhere"

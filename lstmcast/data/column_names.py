@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -44,3 +44,8 @@ def listed(names: Sequence[str] | pd.Index) -> str:
 def as_flag(name: str) -> str:
     """A name as the value of a flag, in quotes where the shell needs them."""
     return name if re.fullmatch(r"[\w.-]+", name) else f"'{name}'"
+
+
+def is_forecast(names: Iterable[str]) -> bool:
+    """Whether a file with these columns is one that ``predict`` or ``backtest`` wrote."""
+    return {"ds", "cutoff", "step", "y_hat"} <= set(names)
