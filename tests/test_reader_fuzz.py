@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lstmcast.config import ReaderSettings
@@ -130,6 +130,7 @@ def test_any_bytes_give_a_reading_or_an_error_with_a_remedy(path: Path, data: by
     data=st.one_of(st.binary(max_size=120), tables(), series(), series(), reports()),
     flags=st.one_of(st.just({}), st.fixed_dictionaries({}, optional=FLAGS)),
 )
+@example(data=b",\n\x01,\n,0", flags={})
 def test_read_in_blocks_or_as_a_whole_any_bytes_give_the_same(path: Path, data: bytes, flags: dict[str, Any]) -> None:
     path.write_bytes(data)
     asked, found = ReaderSettings.model_validate(flags), []

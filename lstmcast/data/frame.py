@@ -120,7 +120,8 @@ def load(
         raise refuse("no-rows", f"{label} has a header but no rows", fix="check the export that wrote it")
     lines = layout.lines[: len(frame)]
     frame, lines = (frame, lines) if keep.all() else (frame[keep].reset_index(drop=True), lines[keep])
-    empty = [name for name in names if name.startswith(NAMELESS) and frame[name].isna().all()]
+    asked = {*as_text, *whole_text}  # the time among them stays, so that it is told to be missing
+    empty = [name for name in names if name.startswith(NAMELESS) and name not in asked and frame[name].isna().all()]
     return frame.drop(columns=empty), lines, list(layout.findings)
 
 

@@ -75,12 +75,12 @@ def parsed(text: bytes, plan: Plan) -> dict[str, NDArray[Any]] | None:
         except pa.ArrowInvalid:
             return None
     arrays = {name: _array(table.column(name), name, plan) for name in plan.kinds}
-    gone = {name: column for name in plan.kinds if (column := table.column(name)).null_count}
-    if gone:
-        _count_spellings(text, plan, gone)
     first = next(iter(plan.kinds))
     if any(array is None for array in arrays.values()) or _may_be_empty(arrays[first], first, plan):
         return None
+    gone = {name: column for name in plan.kinds if (column := table.column(name)).null_count}
+    if gone:  # only now: lines that are not plain are counted by those who read them
+        _count_spellings(text, plan, gone)
     return {name: array for name, array in arrays.items() if array is not None}
 
 
