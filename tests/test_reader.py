@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -317,6 +318,19 @@ def test_rows_after_the_last_value_are_kept_only_for_covariates_known_ahead(tmp_
     assert not known.observed[3:].any()
     unknown = panel_of(read([path], settings(past=("promo",))))
     assert (unknown.ends.tolist(), unknown.offsets.tolist()) == ([3], [0, 3])
+
+
+def test_a_missing_value_of_the_future_is_told_once(tmp_path: Path) -> None:
+    options = settings(future=("promo",), na_values=("-999",))
+    days = pd.date_range("2024-01-01", periods=5)
+    rows = pd.DataFrame({"ds": days, "y": [1.0, -999.0, 3.0, -999.0, np.nan], "promo": [0.0, 1.0, 0.0, 1.0, 0.0]})
+    data, ahead = tmp_path / "data.parquet", tmp_path / "ahead.parquet"
+    rows[:3].to_parquet(data)
+    rows[3:].to_parquet(ahead)
+    schema = panel_of(read([str(data)], options)).schema
+    found = examine([str(data)], options, schema=schema, future=str(ahead)).findings
+    told = next(finding for finding in found if finding.code == "missing-values")
+    assert told.message == "3 values are missing (1 '-999', 2 in the future rows)"
 
 
 @pytest.mark.parametrize(("how", "merged"), [("sum", 9), ("mean", 4.5), ("first", 2), ("last", 7)])

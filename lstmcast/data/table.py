@@ -45,7 +45,7 @@ def read_table(sources: Sequence[str], journey: Journey) -> Table:
         journey.say(*announcements(cells.dialect, settings, cells.names))
     roles = columns.follow(frame, stored) if stored else columns.assign(frame, cells.looks, cells.time, settings)
     journey.say(*roles.notes)
-    masked = _without_named(frame, [*roles.targets, *roles.past, *roles.future, *roles.static], cells.dialect)
+    masked = _without_named(cells, [*roles.targets, *roles.past, *roles.future, *roles.static])
     if gone := [name for name in roles.targets if frame[name].isna().any()]:
         journey.findings.append(_missing(frame, gone, cells, _spelled(cells.spelled(gone), masked, gone)))
     return Table(
@@ -53,14 +53,18 @@ def read_table(sources: Sequence[str], journey: Journey) -> Table:
     )
 
 
-def _without_named(frame: pd.DataFrame, names: list[str], dialect: Dialect) -> dict[str, Counter[str]]:
-    """Empty the cells whose number is named as missing, and count them: typed and large files are not read as texts."""
+def _without_named(cells: Cells, names: list[str]) -> dict[str, Counter[str]]:
+    """Empty the cells whose number is named as missing: typed and large files are not read as texts.
+
+    Counts those of rows of the past; rows of the future are told as such.
+    """
+    frame, past = cells.frame, True if cells.later is None else ~cells.later
     counts: dict[str, Counter[str]] = {}
-    for number in sorted(dialect.missing_numbers()):
+    for number in sorted(cells.dialect.missing_numbers()):
         for name in names:
             if pd.api.types.is_numeric_dtype(frame[name]) and (hit := frame[name].to_numpy() == number).any():
                 frame[name] = frame[name].mask(hit)
-                counts.setdefault(name, Counter())[f"{number:.15g}"] += int(hit.sum())
+                counts.setdefault(name, Counter())[f"{number:.15g}"] += int((hit & past).sum())
     return counts
 
 

@@ -172,12 +172,13 @@ def test_a_training_that_diverges_keeps_the_old_model_and_the_old_outputs(
         patch.setattr(Forecaster, "loss", poisoned)
         with pytest.raises(DivergedError, match=r"diverged twice.* in series south, column y, at 2024-03-") as error:
             run(job, on_progress=listen)
+        assert command(["run", str(job), "-q"]) == 5
     assert error.value.exit_code == 5
     assert any("going back to step 4, with half the learning rate" in str(report) for report in said)
     assert (outputs(folder), model_of(folder)) == (before, model)
     with sqlite3.connect(folder / "lstmcast.db") as database:
         codes = database.execute("SELECT exit_code FROM runs ORDER BY rowid").fetchall()
-    assert codes[-1] == (5,)
+    assert codes[-2:] == [(5,), (5,)]
     assert run(job).code == 0
     assert model_of(folder) != model
 

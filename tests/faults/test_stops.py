@@ -65,18 +65,7 @@ def test_a_night_that_is_killed_takes_its_side_by_side_training_with_it(
     job = write_job(tmp_path, training=training)
     pid = child(night(tmp_path))
     checkpoints = tmp_path / "models" / ".sales.candidate" / "checkpoints"
-    deadline = time.monotonic() + 60
-    while not all((checkpoints / f"trial-{k}" / "latest.safetensors").exists() for k in (0, 1)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    trainers = descendants(pid)
-    assert len(trainers) >= 2
-    os.kill(pid, signal.SIGKILL)
-    assert ended(pid) == -signal.SIGKILL
-    deadline = time.monotonic() + 10
-    while any(alive(trainer) for trainer in trainers):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    kill_amid_training(pid, [checkpoints / f"trial-{k}" for k in (0, 1)])
     write_job(tmp_path, training={"max_steps": 10, "checkpoint_steps": 5})
     assert run(job).code == 0
 
@@ -96,22 +85,27 @@ def test_members_killed_side_by_side_resume_to_the_very_weights_of_those_that_we
     assert command([*arguments, "-m", str(calm)]) == 0
     pid = child(said([*arguments, "-m", str(killed)]))
     kept = [killed / "checkpoints" / f"trial-{k}" for k in (0, 1)]
+    kill_amid_training(pid, kept)
+    assert all(0 < checkpoint.read(folder)["step"] < STEPS for folder in kept)
+    assert not (killed / "weights.safetensors").exists()
+    assert command([*arguments, "-m", str(killed), "--resume"]) == 0
+    assert (killed / "weights.safetensors").read_bytes() == (calm / "weights.safetensors").read_bytes()
+
+
+def kill_amid_training(pid: int, checkpoints: list[Path]) -> None:
+    """Kill ``pid`` once each of its members has a checkpoint; the processes that train them end with it."""
     deadline = time.monotonic() + 60
-    while not all((folder / "latest.safetensors").exists() for folder in kept):
+    while not all((folder / "latest.safetensors").exists() for folder in checkpoints):
         assert time.monotonic() < deadline
         time.sleep(0.005)
     trainers = descendants(pid)
-    assert len(trainers) >= 2
+    assert len(trainers) >= len(checkpoints)
     os.kill(pid, signal.SIGKILL)
     assert ended(pid) == -signal.SIGKILL
     deadline = time.monotonic() + 10
     while any(alive(trainer) for trainer in trainers):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    assert all(0 < checkpoint.read(folder)["step"] < STEPS for folder in kept)
-    assert not (killed / "weights.safetensors").exists()
-    assert command([*arguments, "-m", str(killed), "--resume"]) == 0
-    assert (killed / "weights.safetensors").read_bytes() == (calm / "weights.safetensors").read_bytes()
 
 
 def descendants(pid: int) -> list[int]:
