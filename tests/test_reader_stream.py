@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lstmcast.config import ReaderSettings
 from lstmcast.data import blocks, columnar, stream, table
 from lstmcast.data.reader import Examination, examine
 from lstmcast.data.schema import Schema
+from lstmcast.errors import UsageError
 from lstmcast.outcome import Notice, Report
 
 ROWS = 2_000
@@ -97,10 +99,15 @@ PLAIN = {
     "unsorted": header(lines()[::-1]),
     "semicolons and decimal commas": header(lines()).replace(",", ";").replace(".5;", ",5;"),
     "instants": header([f"A,2020-01-01T{n // 60:02d}:{n % 60:02d}:00Z,{n}.25,1" for n in range(1_400)]),
+    "a comment": changed(1_499, lambda line: f"# a note\n{line}"),
+    "comments above and below": "# made by a logger\n#\n" + header(lines()) + "# 2 rows, the end\n#\n",
+    "a header that begins like a comment": "#" + header(lines()),
+    "a comment with quotes": changed(3, lambda line: f'# 5" pipe, "new"\n{line}'),
+    "a row of units": header([",,kWh,", *lines()]),
+    "lines above the header": "Export of 2024-01-01\n\n" + header(lines()),
     "fractions of seconds": header([f"A,2020-01-01 00:{n // 60:02d}:{n % 60:02d}.500,{n}.25,1" for n in range(1_800)]),
 }
 NOT_PLAIN = {
-    "a comment": changed(1_499, lambda line: f"# a note\n{line}"),
     "a footer": header(lines()) + "Total,,12345,\n",
     "a line with too many cells": changed(1_500, lambda line: f"{line},1"),
     "a word among the numbers": changed(1_500, "D,2020-01-01,closed,1"),
@@ -125,6 +132,66 @@ def test_blocks_and_the_whole_give_the_same(name: str, tmp_path: Path, monkeypat
     if examined.reading is not None:
         assert len(examined.reading.input_time) == examined.rows > 800
         read_both_ways([str(path)], ReaderSettings(), monkeypatch, schema=examined.reading.panel.schema)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "asked"),
+    [("utf-16", None), ("utf-8-sig", None), ("utf-32", None), ("cp1252", "cp1252"), ("utf-16-be", "utf-16-be")],
+)
+def test_files_of_other_encodings_are_read_in_blocks(
+    encoding: str, asked: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.csv"
+    path.write_bytes(header(lines()).replace("D,", "Zürich,").replace("\n", "\r\n").encode(encoding))
+    examined, in_blocks = read_both_ways([str(path)], ReaderSettings(encoding=asked), monkeypatch)
+    assert in_blocks
+    assert examined.reading is not None
+    assert examined.reading.panel.ids == ("A", "B", "C", "Zürich")
+    assert read_both_ways([str(path)], ReaderSettings(), monkeypatch, schema=examined.schema)[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "asked", "message"),
+    [
+        (b"Z\xfcrich,1\n", None, r"line 2003 is not utf-8: .*ric"),
+        (b"a\x81,1\n", "cp1252", "is not cp1252"),
+        (b"", "no-such", "there is no text encoding called 'no-such'"),
+        (b"", "hex", "there is no text encoding called 'hex'"),
+    ],
+)
+def test_what_is_no_text_is_told_as_for_small_files(
+    wrong: bytes, asked: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.csv"
+    path.write_bytes(header(lines()).encode() + b"A,2030-01-01,1,1\n" + wrong)
+    settings = ReaderSettings(encoding=asked)
+    if asked in {"no-such", "hex"}:
+        with pytest.raises(UsageError, match=message):
+            examine([str(path)], settings)
+        return
+    examined, in_blocks = read_both_ways([str(path)], settings, monkeypatch)
+    assert not in_blocks
+    assert re.search(message, examined.findings[0].message)
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "fix"),
+    [
+        ("a line with too many cells", "line 1502 has 5 cells, not 4", "correct these lines"),
+        ("a word among the numbers", r"after line \d{3,}, holds words in column 'y'.* takes about .* GB", "plain"),
+        ("numbers that could be read two ways", "such as 1.234", "--decimal ."),
+    ],
+)
+def test_what_memory_has_no_room_for_is_not_read_as_a_whole(
+    name: str, message: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.csv"
+    path.write_text(NOT_PLAIN[name])
+    monkeypatch.setattr(stream, "memory", lambda: 100_000)
+    monkeypatch.setattr(table, "whole", None)
+    examined = examine([str(path)], ReaderSettings(id_col="store", target=("y",)))
+    assert re.search(message, examined.findings[0].message)
+    assert fix in str(examined.findings[0].fix)
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress])

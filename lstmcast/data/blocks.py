@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import codecs
+import io
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
+from lstmcast.data.decoding import marked
 from lstmcast.data.sources import GZIP_MAGIC, ZSTANDARD_MAGIC
 
 SIZE = 4 * 2**20
 """Bytes of a block, unpacked."""
 
 _PACKED_AT_ONCE = 2**16
+_COMMENT = re.compile(rb"(?m)^#.*")
 _LONGEST_LINE = 16 * SIZE
 
 
@@ -25,27 +30,41 @@ class Digest(Protocol):
 
 
 class NotPlainError(Exception):
-    """The files are not of the kind that is read in blocks."""
+    """The files are not of the kind that is read in blocks: ``why``, as the end of a sentence, and what mends it."""
+
+    def __init__(
+        self, why: str = "is not written plainly", *, fix: str = "split it, or export it as plain UTF-8"
+    ) -> None:
+        super().__init__(why)
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole lines of the file number ``origin``, from the 1-based ``first_line`` on; ``last``: nothing follows them."""
+    """Whole lines of the file number ``origin``, from the 1-based ``first_line`` on; ``last``: nothing follows them.
+
+    ``text`` is UTF-8, whatever the ``encoding`` of the file.
+    """
 
     text: bytes
     origin: int
     first_line: int
     last: bool
+    encoding: str
 
 
-def blocks(paths: Sequence[str], digest: Digest) -> Iterator[Block]:
+def blocks(paths: Sequence[str], digest: Digest, *, encoding: str | None = None) -> Iterator[Block]:
     """The lines of all files in order, with ``\\n`` line ends; ``digest`` takes in the bytes as they lie on the disk.
 
-    No line break within quotes ends a block. Raises ``NotPlainError`` for what is no UTF-8 text, or damaged.
+    ``encoding`` is that of files without a byte order mark. No line break within quotes ends a block. Raises
+    ``NotPlainError`` for what is no text, or damaged.
     """
     for origin, path in enumerate(paths):
         line, rest = 1, b""
-        pieces = _pieces(path, digest)
+        raw = _pieces(path, digest)
+        start = next(raw, b"")
+        found = marked(start) or encoding or "utf-8"
+        pieces = _recoded(chain([start], raw), found)
         piece: bytes | None = next(pieces, b"").removeprefix(codecs.BOM_UTF8)
         while piece is not None:
             following = next(pieces, None)
@@ -56,7 +75,7 @@ def blocks(paths: Sequence[str], digest: Digest) -> Iterator[Block]:
                 raise NotPlainError
             if cut:
                 text = _plain(text[:cut] if rest else text)
-                yield Block(text, origin, line, last=following is None)
+                yield Block(text, origin, line, last=following is None, encoding=found)
                 line += text.count(b"\n")
 
 
@@ -71,6 +90,19 @@ def _pieces(path: str, digest: Digest) -> Iterator[bytes]:
             return
         while data := file.read(SIZE):
             yield _hashed(data, digest)
+
+
+def _recoded(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """The pieces in UTF-8."""
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding)  # takes none of the codecs that are not for texts
+        if codecs.lookup(encoding).name == "utf-8":
+            yield from pieces
+            return
+        decoder = codecs.getincrementaldecoder(encoding)()
+        yield from _gathered(decoder.decode(piece, final=not piece).encode() for piece in chain(pieces, [b""]))
+    except (LookupError, UnicodeError) as error:
+        raise NotPlainError(f"is not {encoding}", fix="name what it is with --encoding") from error
 
 
 def _hashed(data: bytes, digest: Digest) -> bytes:
@@ -131,6 +163,8 @@ def _unpacked_zstandard(raw: Iterator[bytes]) -> Iterator[bytes]:
 def _end_of_line(text: bytes) -> int:
     """Where the last line ends whose quotes are closed; 0 if none does."""
     cut = text.rfind(b"\n") + 1
+    if b'"' in text and b"#" in text:  # quotes in comments open nothing
+        text = _COMMENT.sub(lambda found: b"#" * len(found[0]), text)
     if b'"' in text and text.count(b'"', 0, cut) % 2:
         cut = text.rfind(b"\n", 0, text.rfind(b'"', 0, cut)) + 1
     return cut
@@ -139,14 +173,14 @@ def _end_of_line(text: bytes) -> int:
 def _plain(text: bytes) -> bytes:
     """The text with ``\\n`` line ends."""
     if b"\0" in text:
-        raise NotPlainError
+        raise NotPlainError("holds NUL bytes")
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
         if b"\r" in text:
-            raise NotPlainError
+            raise NotPlainError("has line ends of several kinds")
     if not text.isascii():
         try:
             text.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise NotPlainError from error
+            raise NotPlainError("is not UTF-8", fix="--encoding cp1252") from error
     return text

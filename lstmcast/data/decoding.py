@@ -23,10 +23,14 @@ def decode(source: Source, encoding: str | None) -> tuple[str, str]:
 
     Raises ``RefusedError`` naming the line and the bytes that do not fit, ``UsageError`` for an unknown encoding.
     """
-    for bom, found in _BOMS:
-        if source.data.startswith(bom):
-            return _decoded(source, "utf-8-sig" if found == "utf-8" else found), found
+    if (found := marked(source.data)) is not None:
+        return _decoded(source, "utf-8-sig" if found == "utf-8" else found), found
     return _decoded(source, encoding or "utf-8"), encoding or "utf-8"
+
+
+def marked(data: bytes) -> str | None:
+    """The encoding that a byte order mark at the beginning names."""
+    return next((found for bom, found in _BOMS if data.startswith(bom)), None)
 
 
 def _decoded(source: Source, encoding: str) -> str:

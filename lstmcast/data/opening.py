@@ -40,16 +40,14 @@ class Opening:
     stamped: NDArray[np.object_] | None
 
 
-def opened(text: str, journey: Journey, *, label: str, whole: bool) -> Opening:
+def opened(text: str, journey: Journey, *, label: str, encoding: str, whole: bool) -> Opening:
     """Decide by the first lines; ``whole``: there are no others. Raises ``NotPlainError`` where they are not plain."""
     settings, stored = journey.settings, journey.stored
     lines = text.split("\n", _TOP)[:_TOP]
-    if (settings.encoding or (stored.dialect.encoding if stored else "utf-8")) != "utf-8":
-        raise NotPlainError
     if len(lines) < _TOP and not whole:
         raise NotPlainError
     top = "\n".join(lines)
-    dialect, said, watched = (stored.dialect, [], False) if stored else _described(top, journey, label)
+    dialect, said, watched = (stored.dialect, [], False) if stored else _described(top, journey, label, encoding)
     if dialect.thousands or len(dialect.delimiter.encode()) > 1:
         raise NotPlainError
     names = split_header(text, dialect, label=label).names
@@ -67,10 +65,10 @@ def opened(text: str, journey: Journey, *, label: str, whole: bool) -> Opening:
     return Opening(plan, looks, time, said, as_text, watched, distinct)
 
 
-def _described(top: str, journey: Journey, label: str) -> tuple[Dialect, list[str], bool]:
+def _described(top: str, journey: Journey, label: str, encoding: str) -> tuple[Dialect, list[str], bool]:
     settings = journey.settings
     try:
-        dialect, said = described(top, settings, label=label, encoding="utf-8")
+        dialect, said = described(top, settings, label=label, encoding=encoding)
     except RefusedError as error:
         raise NotPlainError from error
     rows = cells(head(top, dialect.skip_rows), dialect.delimiter)[dialect.header :]

@@ -18,7 +18,7 @@ from typing import Any
 
 from lstmcast.data.room import cache_folder
 
-FORMAT = 1
+FORMAT = 2
 _FACTS = "facts.json"
 _LONG_DEAD = 2 * 86_400
 

@@ -1,6 +1,6 @@
 """Stream: large or many plain files into columns, block by block, so that no text is held as a whole.
 
-What is not plain (comments, units around numbers, ragged lines, other encodings) is read by ``whole``, which knows what
+What is not plain (units around numbers, ragged lines) is read by ``whole``, which knows what
 to say about it; both give the same cells.
 """
 
@@ -24,15 +24,16 @@ from lstmcast.data.cells import Cells
 from lstmcast.data.columnar import Column, Texts
 from lstmcast.data.counting import Counting, Places
 from lstmcast.data.dialect import Dialect
-from lstmcast.data.findings import Finding, RefusedError
+from lstmcast.data.findings import Finding, RefusedError, refuse
 from lstmcast.data.frame import NAMELESS, Body, load, spellings, split_header
 from lstmcast.data.journey import Journey
 from lstmcast.data.marks import is_doubtful_anywhere
 from lstmcast.data.opening import Opening, opened
 from lstmcast.data.plain import Plan
+from lstmcast.data.room import memory
 from lstmcast.data.shelf import Shelf
 from lstmcast.data.sources import STDIN, expand, is_url, stems
-from lstmcast.data.surroundings import is_footer_text
+from lstmcast.data.surroundings import comments_left_out, is_footer_text, without_comments
 from lstmcast.data.whole import trimmed
 from lstmcast.errors import ResourceError
 
@@ -44,6 +45,9 @@ MANY = 20
 
 _PACKED_LIKE = 20
 """Times as long as on the disk that a packed file may become without its columns being moved."""
+
+_HELD = 8
+"""Times its size that a file takes in memory when it is read as a whole."""
 
 _MOST_ROOM = 2**27
 """Rows for which room is reserved at first."""
@@ -59,16 +63,33 @@ def streamed(sources: Sequence[str], journey: Journey) -> Cells | None:
         return None
     room = size * (_PACKED_LIKE if any(path.endswith((".gz", ".zst")) for path in paths) else 1)
     stream = _Stream(paths, journey, room=room)
+    asked = journey.settings.encoding or (journey.stored.dialect.encoding if journey.stored else None)
+    begun = 1
     try:
-        for block in blocks(paths, stream.digest):
+        for block in blocks(paths, stream.digest, encoding=asked):
+            begun = block.first_line
             stream.take(block)
             if stream.remembered():
                 break
         return stream.cells()
-    except NotPlainError:
+    except NotPlainError as error:
+        _refuse_large(stream.label, size, error, line=begun)
         return None
     finally:
         stream.tidy()
+
+
+def _refuse_large(label: str, size: int, error: NotPlainError, *, line: int) -> None:
+    """Raise ``RefusedError`` where there is no memory for reading as a whole what cannot be read in blocks."""
+    needed = _HELD * size
+    if needed <= memory():
+        return
+    if isinstance(error.__cause__, RefusedError):
+        raise error.__cause__
+    room = f"about {needed / 1e9:.1f} GB of memory, of {memory() / 1e9:.1f}"
+    raise refuse(
+        "too-large", f"{label}, after line {line}, {error}; reading it so takes {room}", fix=error.fix, line=line
+    )
 
 
 def _files(sources: Sequence[str]) -> list[str] | None:
@@ -92,7 +113,10 @@ class _Stretch:
 
 @dataclass(slots=True)
 class _Stream:
-    """What was read so far: its ``opening`` once the first block was seen, growing ``columns``, lines not yet read."""
+    """What was read so far: its ``opening`` once the first block was seen, growing ``columns``, lines not yet read.
+
+    ``comments`` are for each source the number of them and the line of the first; ``top`` is its first block.
+    """
 
     paths: list[str]
     journey: Journey
@@ -100,6 +124,8 @@ class _Stream:
     digest: Any = field(default_factory=hashlib.sha256)
     opening: Opening | None = None
     columns: dict[str, Column] = field(default_factory=dict)
+    top: bytes = b""
+    comments: dict[int, list[int]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     stretches: list[_Stretch] = field(default_factory=list)
     waiting: list[bytes] = field(default_factory=list)
@@ -114,23 +140,31 @@ class _Stream:
 
     def take(self, block: Block) -> None:
         """The rows of a block."""
-        if b"#" in block.text and (block.text[:1] == b"#" or b"\n#" in block.text):
-            raise NotPlainError
-        rows, first_line = block.text, block.first_line
+        rows, first_line = self._without_comments(block), block.first_line
         if first_line == 1:
-            text = block.text.decode("utf-8")
+            text = rows.decode()
             if self.opening is None:
-                self._begin(text, whole=block.last)
+                self._begin(text, encoding=block.encoding, whole=block.last)
             body = split_header(text, self._dialect, label=self.paths[block.origin])
             if body.names != tuple(self._plan.kinds):
-                raise NotPlainError
+                raise NotPlainError("does not have the columns of the other files")
             rows, first_line = body.text.encode(), body.first_line
         if self._opening.watched and is_doubtful_anywhere(rows.decode("utf-8")):
-            raise NotPlainError
+            raise NotPlainError("holds a number such as 1.234 that can be read two ways", fix="--decimal .  # or ,")
         if len(self.paths) > 1:
             self._join(block.origin, rows, first_line, last=block.last)
         elif rows:
             self._add(rows, first_line, last=block.last)
+
+    def _without_comments(self, block: Block) -> bytes:
+        if block.first_line == 1:
+            self.top = block.text
+        if b"#" not in block.text or not (block.text[:1] == b"#" or b"\n#" in block.text):
+            return block.text
+        text, lines = without_comments(block.text.decode(), top=self.top.decode())
+        if lines:
+            self.comments.setdefault(block.origin, [0, block.first_line + lines[0] - 1])[0] += len(lines)
+        return text.encode()
 
     def remembered(self) -> bool:
         """Whether these very files were read before, and their columns kept."""
@@ -150,6 +184,7 @@ class _Stream:
             shutil.rmtree(folder, ignore_errors=True)
             return False
         self.columns, self.waiting = kept, []
+        self.comments = {int(origin): told for origin, told in facts["comments"].items()}
         self._plan.texts = {name: Texts(texts) for name, texts in facts["texts"].items()}
         self._plan.spelled = {name: Counter(counts) for name, counts in facts["spelled"].items()}
         self.stretches = [_Stretch(origin, Counting(size, first=first)) for origin, first, size in facts["stretches"]]
@@ -197,6 +232,7 @@ class _Stream:
             "types": [column.dtype.name for column in self.columns.values()],
             "texts": {name: texts.all() for name, texts in self._plan.texts.items()},
             "spelled": self._plan.spelled,
+            "comments": self.comments,
             "stretches": [
                 (part.origin, lines.first, lines.size) for part, lines in zip(self.stretches, plain_lines, strict=True)
             ],
@@ -215,7 +251,10 @@ class _Stream:
             ((frame, lines, found),) = trimmed([self.label], [(frame, lines, [])], self.opening.time)
             self.findings += found
         self.journey.say(*self.opening.said)
-        self.journey.findings += self.findings
+        self.journey.findings += [
+            *(comments_left_out(self.paths[origin], count, first) for origin, (count, first) in self.comments.items()),
+            *self.findings,
+        ]
         self.journey.fingerprint = self.fingerprint
         spelled = self._plan.spelled
         return Cells(
@@ -237,8 +276,8 @@ class _Stream:
             raise NotPlainError
         return self.opening
 
-    def _begin(self, text: str, *, whole: bool) -> None:
-        self.opening = opened(text, self.journey, label=self.paths[0], whole=whole)
+    def _begin(self, text: str, *, encoding: str, whole: bool) -> None:
+        self.opening = opened(text, self.journey, label=self.paths[0], encoding=encoding, whole=whole)
         names = self.opening.plan.kinds
         most = self.journey.settings.cache_above_mb * 10**6 // 8 or _MOST_ROOM
         # a row has a delimiter or a line break for each of its cells
@@ -305,7 +344,7 @@ class _Stream:
             column = frame[name] if name in frame else pd.Series(np.full(len(frame), np.nan))
             if kind in {"number", "whole"}:
                 if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-                    raise NotPlainError
+                    raise NotPlainError(f"holds words in column {name!r}, which are no numbers")
                 arrays[name] = column.to_numpy()
             else:
                 arrays[name] = plain.numbered(column.to_numpy(object), name, self._plan)

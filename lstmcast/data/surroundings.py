@@ -25,29 +25,41 @@ _FOOTER = re.compile(
     re.IGNORECASE,
 )
 _SHORT = 60
+_LOOKED_AT = 200
 _SUMMED = 100_000  # rows of tables that are searched for an unnamed total
 
 
-def without_comments(text: str) -> tuple[str, list[int]]:
+def without_comments(text: str, *, top: str | None = None) -> tuple[str, list[int]]:
     """The text with comment lines emptied, so that lines keep their numbers, and those numbers.
 
-    A comment begins with ``#`` and a space, or has other cells than the lines that do not begin so.
+    A comment begins with ``#`` and a space, or has other cells than the lines that do not begin so; ``top`` is where
+    these are looked up, if the text is not the beginning of its file.
     """
     if not text.startswith("#") and "\n#" not in text:
         return text, []
-    lines = text.split("\n")
-    marked = [number for number, line in enumerate(lines) if line.startswith("#")]
-    others = [line for line in lines[:200] if line.strip() and not line.startswith("#")]
+    first = (text if top is None else top).split("\n", _LOOKED_AT)[:_LOOKED_AT]
+    others = [line for line in first if line.strip() and not line.startswith("#")]
     if not others:
         return text, []
     mark = max(",;\t|", key=lambda sign: others[-1].count(sign))
     usual = others[-1].count(mark)
     if not usual:
         return text, []
-    comments = [n for n in marked if lines[n][1:2] in {" ", "#", ""} or lines[n].count(mark) != usual]
+    lines = text.split("\n")
+    comments = [
+        number
+        for number, line in enumerate(lines)
+        if line.startswith("#") and (line[1:2] in {" ", "#", ""} or line.count(mark) != usual)
+    ]
     for number in comments:
         lines[number] = ""
     return "\n".join(lines), [number + 1 for number in comments]
+
+
+def comments_left_out(label: str, count: int, first: int) -> Finding:
+    """The finding about ``count`` comments, the first of them on line ``first``."""
+    many = f"{count} comment line{'s' if count > 1 else ''} (the first is line {first})"
+    return Finding("comments", "info", f"{label}: {many} left out", count=count, example_line=first)
 
 
 def described(text: str, settings: ReaderSettings, *, label: str, encoding: str) -> tuple[Dialect, list[str]]:

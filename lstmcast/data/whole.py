@@ -21,7 +21,7 @@ from lstmcast.data.journey import Journey
 from lstmcast.data.numbers import is_number, is_text
 from lstmcast.data.schema import Schema
 from lstmcast.data.sources import Source, open_sources
-from lstmcast.data.surroundings import described, footer, without_comments
+from lstmcast.data.surroundings import comments_left_out, described, footer, without_comments
 from lstmcast.data.tabular import Typed
 
 Loaded = tuple[pd.DataFrame, Places, list[Finding]]
@@ -79,11 +79,7 @@ def _decoded(source: Source, encoding: str | None, journey: Journey) -> tuple[st
     text, found = decode(source, encoding)
     text, comments = without_comments(text)
     if comments:
-        many = f"{len(comments)} comment line{'s' if len(comments) > 1 else ''} (the first is line {comments[0]})"
-        said = Finding(
-            "comments", "info", f"{source.label}: {many} left out", count=len(comments), example_line=comments[0]
-        )
-        journey.findings.append(said)
+        journey.findings.append(comments_left_out(source.label, len(comments), comments[0]))
     return text, found
 
 
