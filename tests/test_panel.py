@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstmcast.config import ReaderSettings
+from lstmcast.data import counting
 from lstmcast.data.calendar import Frequency
 from lstmcast.data.clock import Clock
 from lstmcast.data.dialect import Dialect
+from lstmcast.data.id_column import separates
 from lstmcast.data.panel import Panel, build
+from lstmcast.data.reader import read
 from lstmcast.data.schema import Schema
 
 Row = tuple[int, int, float]
@@ -143,3 +149,41 @@ def test_a_constant_series_is_exact() -> None:
         *[0.5] * 3,
     ]
     assert panel.shift[1, 0] == 0
+
+
+@pytest.mark.parametrize("gaps", ["mask", "zero"])
+def test_rows_are_laid_alike_however_many_at_once(gaps: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    begin, lines = np.datetime64("2024-01-01"), ["shop,ds,y,promo"]
+    for shop in range(30):
+        steps = generator.choice([1, 1, 1, 2, 40], 60).cumsum() + shop
+        lines += [
+            f"s{shop},{begin + int(step)},{'' if step % 7 == 0 or number > 50 else step},{step % 3}"
+            for number, step in enumerate(steps)
+        ]
+    path = tmp_path / "sparse.csv"
+    path.write_text("\n".join(lines))
+    settings = ReaderSettings(id_col="shop", target=("y",), future=("promo",), gaps=gaps)
+    whole = read([str(path)], settings)
+    monkeypatch.setattr(counting, "STRETCH", 11)
+    parts = read([str(path)], settings)
+    for name in ("series", "offsets", "ends", "start", "values", "observed", "covariates", "shift"):
+        np.testing.assert_array_equal(getattr(parts.panel, name), getattr(whole.panel, name))
+    np.testing.assert_array_equal(parts.panel_row, whole.panel_row)
+    assert parts.findings == whole.findings
+    assert len(whole.panel.series) > (30 if gaps == "mask" else 29)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from([-(2**62), 0, 3, 6, 2**62]), st.integers(0, 1))),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_column_names_series_if_their_rows_have_times_of_their_own_but_for_repeated_rows(
+    rows: list[tuple[str, int, int]], whole: bool, words: bool
+) -> None:
+    frame = pd.DataFrame(rows, columns=["shop", "ds", "y"]).astype({"ds": "int64"})
+    frame["ds"] = frame["ds"] if whole else frame["ds"].astype(str)
+    frame["shop"] = frame["shop"].astype("category" if words else object)
+    apart = not frame.drop_duplicates().duplicated(["shop", "ds"]).any()
+    assert separates(frame, "ds", "shop") == (apart and frame["shop"].nunique() < len(frame))

@@ -12,6 +12,7 @@ import pytest
 
 from lstmcast.cli.app import run
 from lstmcast.config import ReaderSettings
+from lstmcast.data import counting
 from lstmcast.data.reader import read
 from lstmcast.outcome import Notice, Outcome, Report
 from lstmcast.recipes.check import check
@@ -48,6 +49,15 @@ def test_a_messy_file_is_read_announced_and_judged_as_written_down(name: str) ->
         want["series"],
         want["frequency"],
     )
+
+
+def test_what_is_found_does_not_depend_on_how_many_rows_are_worked_on_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "STRETCH", 7)
+    for name in FILES:
+        want = expected(name)
+        outcome, _ = judged(name, want["settings"])
+        found = [{key: finding[key] for key in KEYS} for finding in outcome.facts["findings"]]
+        assert (name, found) == (name, want["findings"])
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "mended" in expected(name)])

@@ -21,15 +21,16 @@ def merge_doubled(
     clock: Clock,
     *,
     how: str,
-    repeated: Callable[[], NDArray[np.bool_]],
+    repeated: Callable[[Times], NDArray[np.bool_]],
     separating: Callable[[], tuple[str, str] | None],
     later: NDArray[np.bool_] | None = None,
 ) -> tuple[Rows, Places, list[Finding]]:
     """One row per series and time, and int64 (r,) which of them each row went into.
 
-    ``repeated`` gives bool by place in the file: rows that equal an earlier one in every column; ``separating`` the
-    column that would tell rows of the same time apart and how to use it. Rows that differ are merged by ``how``, or
-    are an error; but those of ``later`` (bool by place in the file) may fill in what the row before them lacks.
+    ``repeated`` says which rows at these places in the file, ascending, equal an earlier one of them in every column;
+    ``separating`` the column that would tell rows of the same time apart and how to use it. Rows that differ are merged
+    by ``how``, or are an error; but those of ``later`` (bool by place in the file) may fill in what the row before them
+    lacks.
     """
     places = doubled(rows)
     if not places.size:
@@ -37,7 +38,10 @@ def merge_doubled(
     same = np.zeros(len(rows.times), bool)
     same[places] = True
     findings = []
-    copies = same & repeated()[rows.origin]
+    copies = np.zeros(len(same), bool)
+    at = np.flatnonzero(same | np.append(same[1:], np.False_))
+    at = at[np.argsort(rows.origin[at], kind="stable")]
+    copies[at] = same[at] & repeated(rows.origin[at])
     if copies.any():
         findings.append(_repeated(rows, copies, clock))
     if later is not None:

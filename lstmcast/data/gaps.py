@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lstmcast.data.calendar import Times
+from lstmcast.data.counting import stretches
 from lstmcast.data.findings import Finding
 from lstmcast.data.holidays import explained
 from lstmcast.data.rows import Rows
@@ -21,21 +22,22 @@ def gaps(rows: Rows, schema: Schema) -> list[Finding]:
     """Absent rows by length, and where they split a series. ``rows`` are sorted, distinct and on the grid."""
     if rows.is_even(schema.frequency):
         return []
-    seen = np.flatnonzero(rows.seen)
-    same = rows.codes[seen][1:] == rows.codes[seen][:-1]
     steps = rows.steps(schema.frequency)
-    filled = np.flatnonzero(rows.following)
-    absent = (steps[filled] - steps[filled - 1] - 1)[steps[filled] - steps[filled - 1] > 1]
+    after = np.concatenate(
+        [part.start + np.flatnonzero(_jumps(rows, steps, part) > 1) for part in stretches(len(steps))]
+    )
     found = []
-    if absent.size:
-        after = filled[steps[filled] - steps[filled - 1] > 1]
+    if after.size:
+        absent = steps[after] - steps[after - 1] - 1
         found += _holidays(rows, schema, absent, after) or [_absent(rows, schema, absent, after)]
-        found += _other_steps(rows, schema, steps)
-    jumps = np.where(same, np.diff(steps[seen]) - 1, 0)
-    long = np.flatnonzero(jumps > schema.max_gap)
-    if long.size and schema.gaps != "zero":
-        found.append(_split(rows, schema, seen, long, int(jumps.max())))
-    return found
+        found += _other_steps(rows, schema, steps, after)
+    return found if schema.gaps == "zero" else [*found, *_split(rows, schema, steps)]
+
+
+def _jumps(rows: Rows, steps: Times, part: slice) -> Times:
+    """int64 steps from the row before, of each row of a stretch; 0 on the first row of a series."""
+    before = steps[part.start - 1] if part.start else 0
+    return np.where(rows.following[part], np.diff(steps[part], prepend=before), 0)
 
 
 def _holidays(rows: Rows, schema: Schema, absent: Times, after: Times) -> list[Finding]:
@@ -90,17 +92,16 @@ def _absent(rows: Rows, schema: Schema, absent: Times, after: Times) -> Finding:
     )
 
 
-def _other_steps(rows: Rows, schema: Schema, steps: Times) -> list[Finding]:
-    """A warning for series most of whose rows are further apart than one step."""
-    filled = np.flatnonzero(rows.following)
-    apart = steps[filled] - steps[filled - 1]
-    pairs = np.bincount(rows.codes[filled], minlength=len(rows.ids))
-    wide = np.bincount(rows.codes[filled][apart > 1], minlength=len(rows.ids))
+def _other_steps(rows: Rows, schema: Schema, steps: Times, after: Times) -> list[Finding]:
+    """A warning for series most of whose rows are further apart than one step; ``after`` are the rows that are."""
+    pairs = np.bincount(rows.codes[rows.first], np.diff(rows.first, append=len(steps)) - 1, minlength=len(rows.ids))
+    wide = np.bincount(rows.codes[after], minlength=len(rows.ids))
     coarse = np.flatnonzero((wide * 2 > pairs) & (pairs > 2))
     if not coarse.size or schema.gaps == "zero":
         return []
     name = rows.ids[coarse[0]]
-    usual = int(np.median(apart[rows.codes[filled] == coarse[0]]))
+    start, stop = np.searchsorted(rows.codes, [coarse[0], coarse[0] + 1])
+    usual = int(np.median(np.diff(steps[start:stop])))
     more = f" (so have {coarse.size - 1} others)" if coarse.size > 1 else ""
     return [
         Finding(
@@ -115,31 +116,47 @@ def _other_steps(rows: Rows, schema: Schema, steps: Times) -> list[Finding]:
     ]
 
 
-def _split(rows: Rows, schema: Schema, seen: Times, long: Times, longest: int) -> Finding:
-    before, after = seen[long[0]], seen[long[0] + 1]
-    count = int(long.size)
-    return Finding(
-        "long-gaps",
-        "warning",
+def _split(rows: Rows, schema: Schema, steps: Times) -> list[Finding]:
+    """A warning where no value comes for so long that a series is split."""
+    count, longest, first, last = 0, 0, (0, 0), np.zeros(0, np.int64)
+    for part in stretches(len(steps)):
+        seen = np.append(last, part.start + np.flatnonzero(rows.seen[part]))
+        gone = np.where(np.diff(rows.codes[seen]) == 0, np.diff(steps[seen]) - 1, 0)
+        long = np.flatnonzero(gone > schema.max_gap)
+        if long.size:
+            first = first if count else (int(seen[long[0]]), int(seen[long[0] + 1]))
+            count, longest = count + int(long.size), max(longest, int(gone.max()))
+        last = seen[-1:]
+    if not count:
+        return []
+    before, after = first
+    message = (
         f"{count} gap{'s are' if count > 1 else ' is'} longer than {schema.max_gap} rows (up to {longest}); "
-        "the series is split there",
-        unique_id=rows.ids[rows.codes[before]],
-        first_ds=schema.clock.format(rows.times[before : before + 1])[0],
-        last_ds=schema.clock.format(rows.times[after : after + 1])[0],
-        count=count,
-        example_line=int(rows.lines[after]),
-        fix=f"--max-gap {longest}  # bridges them all",
+        "the series is split there"
     )
+    return [
+        Finding(
+            "long-gaps",
+            "warning",
+            message,
+            unique_id=rows.ids[rows.codes[before]],
+            first_ds=schema.clock.format(rows.times[before : before + 1])[0],
+            last_ds=schema.clock.format(rows.times[after : after + 1])[0],
+            count=count,
+            example_line=int(rows.lines[after]),
+            fix=f"--max-gap {longest}  # bridges them all",
+        )
+    ]
 
 
 def sparse(rows: Rows, schema: Schema) -> list[Finding]:
     """An error where the grid is so fine that laying the rows on it would take memory without end."""
     if rows.is_even(schema.frequency):
         return []
-    jumps = np.where(rows.following[1:], np.diff(rows.steps(schema.frequency)), 0)
-    if schema.gaps != "zero":
-        jumps = np.where(jumps - 1 <= schema.max_gap, jumps, 0)
-    grid = int(jumps.sum()) + len(rows.ids)
+    steps, grid = rows.steps(schema.frequency), len(rows.ids)
+    for part in stretches(len(steps)):
+        jumps = _jumps(rows, steps, part)
+        grid += int(jumps.sum() if schema.gaps == "zero" else jumps[jumps - 1 <= schema.max_gap].sum())
     if grid <= SPARSEST * len(rows.times) + 1_000_000:
         return []
     message = (

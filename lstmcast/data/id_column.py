@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lstmcast.config import ReaderSettings
 from lstmcast.data.column_names import IDS, TARGETS, WEAK_IDS, as_flag, listed
@@ -78,4 +80,31 @@ def separates(frame: pd.DataFrame, time: str | None, name: str) -> bool:
     """Whether the rows of each value of ``name`` have times of their own (up to rows repeated in full)."""
     if frame[name].nunique() >= len(frame):
         return False
-    return time is None or not frame.drop_duplicates().duplicated([name, time]).any()
+    if time is None:
+        return True
+    twice = _twice(frame[name], frame[time])
+    return not twice.any() or not frame[twice].drop_duplicates().duplicated([name, time]).any()
+
+
+def _twice(names: pd.Series, times: pd.Series) -> NDArray[np.bool_]:
+    """bool (n,) the rows whose name and time come more than once."""
+    code, when = _numbered(names), _numbered(times)
+    least, most = int(when.min(initial=0)), int(when.max(initial=0))
+    unit = max(1, int(np.gcd.reduce(when - least))) if most - least < 2**62 else 1
+    width = (most - least) // unit + 1
+    if width * (int(code.max(initial=0)) + 2) >= 2**62:
+        return pd.DataFrame({"code": code, "when": when}).duplicated(keep=False).to_numpy()
+    # both in one number: sorting these takes a fifth of the memory that a table of hashes takes
+    both = (when - least) // unit + (code + 1) * width
+    ordered = np.sort(both)
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    return np.isin(both, again) if again.size else np.zeros(len(both), bool)
+
+
+def _numbered(column: pd.Series) -> NDArray[np.int64]:
+    """A number for each distinct cell: its own, if it is whole."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return np.asarray(column.cat.codes, np.int64)
+    if column.dtype == np.int64:
+        return column.to_numpy()
+    return np.asarray(pd.factorize(column)[0], np.int64)

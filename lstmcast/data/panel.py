@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmcast.data import room
-from lstmcast.data.counting import Counting, Places, by_series
+from lstmcast.data.counting import Counting, Places, by_series, stretches
 from lstmcast.data.moments import Moments
 from lstmcast.data.schema import Schema
 
@@ -89,36 +89,31 @@ def build(
     if even:
         return _as_it_lies(ids, times, first, targets=targets, covariates=covariates, schema=schema)
     step = schema.frequency.locate(times[first][codes], times)[0] if steps is None else steps
-    seen = np.isfinite(targets)
-    at = np.flatnonzero(seen.any(axis=1))
-    same = codes[at][1:] == codes[at][:-1]
-    near = np.diff(step[at]) - 1 <= schema.max_gap if schema.gaps != "zero" else np.ones(len(at) - 1, bool)
-    bound = np.flatnonzero(~(same & near)) + 1
-    opening, closing = at[np.r_[0, bound]], at[np.r_[bound, len(at)] - 1]
+    opening, closing = _segments(codes, step, targets, schema)
     series = codes[opening].astype(np.int64)
     observed_rows = step[closing] - step[opening] + 1
     ahead = _future_rows(codes, step, closing, series, covariates=covariates, schema=schema)
     offsets = np.concatenate([[0], np.cumsum(observed_rows + ahead)]).astype(np.int64)
 
-    begun = np.zeros(len(codes), np.int64)
-    begun[opening] = 1
-    segment = np.cumsum(begun) - 1
-    place = offsets[segment] + step - step[opening][segment]
-    kept = (segment >= 0) & (codes == series[segment]) & (place < offsets[segment + 1])
-    place = np.where(kept, place, -1)
-
     rows = int(offsets[-1])
     shift = _shift(targets, first)
     values = room.zeros((rows, targets.shape[1]), np.float32)
     observed = room.zeros(values.shape, np.bool_)
-    values[place[kept]] = np.where(seen, targets - shift[codes], 0)[kept]
-    observed[place[kept]] = seen[kept]
     laid = np.full((rows, covariates.shape[1]), np.nan, np.float32)
-    laid[place[kept]] = covariates[kept]
+    place = np.empty(len(codes), np.int64)
+    for part in stretches(len(codes)):
+        segment = np.searchsorted(opening, np.arange(part.start, part.stop), side="right") - 1
+        lies = offsets[segment] + step[part] - step[opening[segment]]
+        kept = (segment >= 0) & (codes[part] == series[segment]) & (lies < offsets[segment + 1])
+        seen, at = np.isfinite(targets[part]), lies[kept]
+        values[at] = np.where(seen, targets[part] - shift[codes[part]], 0)[kept]
+        observed[at] = seen[kept]
+        laid[at] = covariates[part][kept]
+        place[part] = np.where(kept, lies, -1)
     ends = offsets[:-1] + observed_rows
     if schema.gaps == "zero":
         absent = np.ones(rows, bool)
-        absent[place[kept]] = False
+        absent[place[place >= 0]] = False
         absent &= np.arange(rows) < ends.repeat(np.diff(offsets))
         values[absent] = -shift[series].repeat(np.diff(offsets), axis=0)[absent]
         observed[absent] = True
@@ -136,6 +131,25 @@ def build(
         schema=schema,
     )
     return panel, place
+
+
+def _segments(
+    codes: NDArray[np.int64], step: NDArray[np.int64], targets: NDArray[np.float64], schema: Schema
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """int64 (S,) the first and the last observed row of each segment."""
+    opening, closing, last = [], [], np.zeros(0, np.int64)
+    for part in stretches(len(codes)):
+        at = np.append(last, part.start + np.flatnonzero(np.isfinite(targets[part]).any(axis=1)))
+        if not len(at):
+            continue
+        apart = np.diff(codes[at]) != 0
+        if schema.gaps != "zero":
+            apart |= np.diff(step[at]) - 1 > schema.max_gap
+        bound = np.flatnonzero(apart) + 1
+        opening.append(at[bound] if len(last) else at[np.append(0, bound)])
+        closing.append(at[bound - 1])
+        last = at[-1:]
+    return np.concatenate(opening), np.append(np.concatenate(closing), last)
 
 
 def _future_rows(

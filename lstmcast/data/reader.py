@@ -153,7 +153,7 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Places, tup
         rows,
         clock,
         how=schema.duplicates,
-        repeated=lambda: table.frame.duplicated().to_numpy(),
+        repeated=lambda places: table.frame.iloc[places].duplicated().to_numpy(),
         separating=lambda: columns.separating(table.frame, roles),
         later=table.later,
     )

@@ -60,14 +60,21 @@ def trailing(rows: Rows, panel: Panel, place: Places) -> list[Finding]:
     """Rows after the last value: the future block, or rows that were left out."""
     if isinstance(place, Counting):
         return []
-    segment = panel.segment_of(np.maximum(place, 0))
-    ahead = (place >= 0) & (place >= panel.ends[segment])
+    ahead, gone = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for part in stretches(len(place)):
+        here = place[part]
+        beyond = here >= panel.ends[panel.segment_of(np.maximum(here, 0))]
+        ahead.append(part.start + np.flatnonzero(beyond & (here >= 0)))
+        gone.append(part.start + np.flatnonzero(here < 0))
     found = []
-    for mask, code, text in (
-        (ahead, "future-block", "after the last value hold covariates known ahead"),
-        (place < 0, "empty-rows", "without a value before the first, after the last or in a long gap were left out"),
+    for places, code, text in (
+        (np.concatenate(ahead), "future-block", "after the last value hold covariates known ahead"),
+        (
+            np.concatenate(gone),
+            "empty-rows",
+            "without a value before the first, after the last or in a long gap were left out",
+        ),
     ):
-        places = np.flatnonzero(mask)
         if places.size:
             first = int(places[np.argmin(rows.lines[places])])
             found.append(
