@@ -180,3 +180,24 @@ def test_a_forecast_among_the_data_is_named(name: str, tmp_path: Path) -> None:
     outcome = check([str(tmp_path / "*.csv")], settings=ReaderSettings())
     (found,) = outcome.facts["findings"]
     assert found["fix"] == f"{made} looks like a forecast of lstmcast: name the data without it, or move it elsewhere"
+
+
+def test_a_forecast_alone_is_called_what_it_is(tmp_path: Path) -> None:
+    rows = "".join(f"A,2024-01-{day:02d},2023-12-31,{day},{day}.5\n" for day in range(1, 30))
+    made = write(tmp_path, f"unique_id,ds,cutoff,step,y_hat\n{rows}", name="forecasts.csv")
+    outcome = check([made], settings=ReaderSettings())
+    (found,) = [found for found in outcome.facts["findings"] if found["code"] == "forecast-as-data"]
+    assert found["severity"] == "warning"
+    assert found["fix"] == f"lstmcast evaluate '{made}' ACTUAL  # scores it; or name the data instead"
+    wanted = check([made], settings=ReaderSettings(target=("y_hat",)))
+    assert "forecast-as-data" not in [found["code"] for found in wanted.facts["findings"]]
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_rows_of_the_future_among_the_data_are_counted_as_such(wide: bool, tmp_path: Path) -> None:
+    rows = [f"2024-01-{day:02d},{'' if day in (4, *range(25, 30)) else day % 5},{day},1" for day in range(1, 30)]
+    path = write(tmp_path, "\n".join(["ds,y,z,promo", *rows]))
+    settings = ReaderSettings(future=("promo",), **({"wide": True} if wide else {"target": ("y",)}))
+    outcome = check([path], settings=settings)
+    messages = [found["message"] for found in outcome.facts["findings"]]
+    assert "6 values are missing (6 empty; 5 in rows of the future)" in messages

@@ -99,6 +99,9 @@ PLAIN = {
     "unsorted": header(lines()[::-1]),
     "semicolons and decimal commas": header(lines()).replace(",", ";").replace(".5;", ",5;"),
     "instants": header([f"A,2020-01-01T{n // 60:02d}:{n % 60:02d}:00Z,{n}.25,1" for n in range(1_400)]),
+    "words, some of them missing": header(
+        [line[:-2] + (",NA" if n % 9 == 0 else ", -" if n == 1_700 else f",w{n % 4}") for n, line in enumerate(lines())]
+    ),
     "a comment": changed(1_499, lambda line: f"# a note\n{line}"),
     "comments above and below": "# made by a logger\n#\n" + header(lines()) + "# 2 rows, the end\n#\n",
     "a header that begins like a comment": "#" + header(lines()),
@@ -126,9 +129,11 @@ NOT_PLAIN = {
 def test_blocks_and_the_whole_give_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file.csv"
     path.write_bytes((PLAIN | NOT_PLAIN)[name].encode())
-    settings = ReaderSettings(id_col="store", target=("y",))
+    words = name.startswith("words")
+    settings = ReaderSettings(id_col="store", target=("promo" if words else "y",))
     examined, in_blocks = read_both_ways([str(path)], settings, monkeypatch)
     assert in_blocks == (name in PLAIN)
+    assert not words or "224 values are missing (223 'NA', 1 '-')" in [found.message for found in examined.findings]
     if examined.reading is not None:
         assert len(examined.reading.input_time) == examined.rows > 800
         read_both_ways([str(path)], ReaderSettings(), monkeypatch, schema=examined.reading.panel.schema)
@@ -225,6 +230,12 @@ def test_many_files_are_read_in_blocks_of_several(tmp_path: Path, monkeypatch: p
     assert examined.rows == 40 * 59
     (tmp_path / "s17.csv").write_text("ds,y\n1,2\nTotal,2\n", encoding="utf-8")
     assert not read_both_ways([str(tmp_path / "*.csv")], ReaderSettings(), monkeypatch)[1]
+    (tmp_path / "forecasts.csv").write_text("unique_id,ds,cutoff,step,y_hat\nA,2,1,1,5\n", encoding="utf-8")
+    (tmp_path / "s17.csv").unlink()
+    monkeypatch.setattr(table, "streamed", stream.streamed)
+    monkeypatch.setattr(table, "whole", None)
+    examined = examine([str(tmp_path / "s*.csv"), str(tmp_path / "forecasts.csv")], ReaderSettings())
+    assert str(examined.findings[0].fix).startswith(f"{tmp_path}/forecasts.csv looks like a forecast of lstmcast")
 
 
 def test_a_column_grows_beyond_its_room_and_goes_on_in_a_file(tmp_path: Path) -> None:

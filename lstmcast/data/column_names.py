@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from lstmcast.data.findings import refuse
+from lstmcast.data.findings import Finding, refuse
 from lstmcast.family import nearest
 
 SURE_TIMES = ("ds", "datetime", "timestamp", "date_time", "date", "time", "datum")
@@ -49,3 +49,29 @@ def as_flag(name: str) -> str:
 def is_forecast(names: Iterable[str]) -> bool:
     """Whether a file with these columns is one that ``predict`` or ``backtest`` wrote."""
     return {"ds", "cutoff", "step", "y_hat"} <= set(names)
+
+
+def refuse_others(label: str, names: Sequence[str], first: str, like: Sequence[str]) -> None:
+    """Raise ``RefusedError`` unless the file ``label`` has the columns of the ``first`` one, in any order."""
+    if set(names) == set(like):
+        return
+    odd = min(set(names) ^ set(like))
+    made = [at for at, its in ((label, names), (first, like)) if is_forecast(its)]
+    raise refuse(
+        "different-columns",
+        f"{label} and {first} do not have the same columns ({odd!r})",
+        fix=f"{made[0]} looks like a forecast of lstmcast: name the data without it, or move it elsewhere"
+        if len(made) == 1
+        else "read files with the same columns together",
+        column=odd,
+    )
+
+
+def forecast_as_data(label: str) -> Finding:
+    """The warning about data that are a forecast."""
+    return Finding(
+        "forecast-as-data",
+        "warning",
+        f"{label} looks like a forecast of lstmcast, not like data",
+        fix=f"lstmcast evaluate {as_flag(label)} ACTUAL  # scores it; or name the data instead",
+    )

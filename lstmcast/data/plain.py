@@ -81,6 +81,8 @@ def parsed(text: bytes, plan: Plan) -> dict[str, NDArray[Any]] | None:
     gone = {name: column for name in plan.kinds if (column := table.column(name)).null_count}
     if gone:  # only now: lines that are not plain are counted by those who read them
         _count_spellings(text, plan, gone)
+    for name in [name for name, kind in plan.kinds.items() if kind == "text" and _is_gone(arrays[name])]:
+        _count_words(table.column(name), name, plan)
     return {name: array for name, array in arrays.items() if array is not None}
 
 
@@ -179,6 +181,20 @@ def _stamps(column: pa.ChunkedArray, like: str) -> NDArray[np.int64]:
         except pa.ArrowInvalid as error:
             raise NotPlainError from error
     return np.asarray(pa.chunked_array(parts, pa.int64()).to_numpy())
+
+
+def _is_gone(places: NDArray[Any] | None) -> bool:
+    """Whether a text is missing."""
+    return places is not None and bool((places < 0).any())
+
+
+def _count_words(column: pa.ChunkedArray, name: str, plan: Plan) -> None:
+    tokens, counts = plan.dialect.tokens(), plan.spelled.setdefault(name, Counter())
+    for chunk in column.chunks:
+        times = np.bincount(chunk.indices.to_numpy(), minlength=len(chunk.dictionary))
+        for text, count in zip(chunk.dictionary.to_pylist(), times.tolist(), strict=True):
+            if text in tokens:
+                counts[text.strip()] += count
 
 
 def _count_spellings(text: bytes, plan: Plan, gone: Mapping[str, pa.ChunkedArray]) -> None:

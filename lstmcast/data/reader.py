@@ -30,7 +30,7 @@ from lstmcast.data.panel import Panel, build
 from lstmcast.data.rows import Rows, in_order
 from lstmcast.data.schema import Schema, refuse_contradictions
 from lstmcast.data.statics import by_name, statics
-from lstmcast.data.table import read_table
+from lstmcast.data.table import Table, read_table
 from lstmcast.outcome import Notice, OnProgress, silent
 
 
@@ -164,6 +164,7 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Places, tup
         journey.schema = schema
         journey.findings += found
     panel, place = _laid(arrays.unpivoted(kept, roles) if schema.wide else kept, schema, journey)
+    _tell_ahead(table, schema, journey)
     if roles.static:
         panel = replace(panel, static=by_name(told, ids, panel.ids))
     panel = add_calendar(panel, journey)
@@ -172,6 +173,14 @@ def _panel(sources: Sequence[str], journey: Journey) -> tuple[Panel, Places, tup
     if schema.wide:
         return panel, place, roles.targets, np.tile(np.arange(width), len(times)), times.repeat(width)
     return panel, place, ids, codes, times
+
+
+def _tell_ahead(table: Table, schema: Schema, journey: Journey) -> None:
+    """What is missing in rows of the future among the data is told as such, where these are rows of the file."""
+    ahead = sum(finding.count for finding in journey.findings if finding.code == "future-block")
+    if table.missing and ahead and table.later is None and schema.resample is None:
+        told = table.missing(ahead if schema.wide else ahead * len(schema.targets))
+        journey.findings = [told if finding.code == told.code else finding for finding in journey.findings]
 
 
 def _laid(rows: Rows, schema: Schema, journey: Journey) -> tuple[Panel, Places]:

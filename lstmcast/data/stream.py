@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from lstmcast.data import plain
 from lstmcast.data.blocks import SIZE, Block, NotPlainError, blocks
 from lstmcast.data.cells import Cells
+from lstmcast.data.column_names import refuse_others
 from lstmcast.data.columnar import Column, Texts
 from lstmcast.data.counting import Counting, Places
 from lstmcast.data.dialect import Dialect
@@ -147,7 +148,8 @@ class _Stream:
                 self._begin(text, encoding=block.encoding, whole=block.last)
             body = split_header(text, self._dialect, label=self.paths[block.origin])
             if body.names != tuple(self._plan.kinds):
-                raise NotPlainError("does not have the columns of the other files")
+                refuse_others(self.paths[block.origin], body.names, self.paths[0], list(self._plan.kinds))
+                raise NotPlainError("has its columns in another order than the other files")
             rows, first_line = body.text.encode(), body.first_line
         if self._opening.watched and is_doubtful_anywhere(rows.decode("utf-8")):
             raise NotPlainError("holds a number such as 1.234 that can be read two ways", fix="--decimal .  # or ,")
@@ -336,8 +338,8 @@ class _Stream:
             raise NotPlainError
         self.findings += found
         arrays = {}
-        numbers = [name for name, kind in self._plan.kinds.items() if kind in {"number", "whole"} and name in frame]
-        for name in [name for name in numbers if frame[name].isna().any()]:
+        counted = [name for name, kind in self._plan.kinds.items() if kind in {"number", "whole", "text"}]
+        for name in [name for name in counted if name in frame and frame[name].isna().any()]:
             counts = spellings(body, self._dialect, label=self.label, names=[name], lines=lines)
             self._plan.spelled.setdefault(name, Counter()).update(counts)
         for name, kind in self._plan.kinds.items():

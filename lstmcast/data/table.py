@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lstmcast.data import columns
 from lstmcast.data.cells import Cells
+from lstmcast.data.column_names import forecast_as_data, is_forecast
 from lstmcast.data.columns import Roles
 from lstmcast.data.counting import Places
 from lstmcast.data.dialect import Dialect, announcements
@@ -23,7 +24,11 @@ from lstmcast.data.whole import whole
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The cells of all n rows and the ``roles`` of the columns; the rest as in ``Cells``."""
+    """The cells of all n rows and the ``roles`` of the columns; the rest as in ``Cells``.
+
+    ``missing`` tells of targets without a value, given how many of them are in rows of the future among the data; None
+    where all have one.
+    """
 
     frame: pd.DataFrame
     lines: Places
@@ -33,6 +38,7 @@ class Table:
     roles: Roles
     later: NDArray[np.bool_] | None
     stamped: NDArray[np.object_] | None
+    missing: Callable[[int], Finding] | None = None
 
 
 def read_table(sources: Sequence[str], journey: Journey) -> Table:
@@ -43,13 +49,25 @@ def read_table(sources: Sequence[str], journey: Journey) -> Table:
     journey.rows = len(frame)
     if stored is None:
         journey.say(*announcements(cells.dialect, settings, cells.names))
+        if is_forecast(cells.names) and not settings.target:
+            journey.findings.append(forecast_as_data(str(sources[0])))
     roles = columns.follow(frame, stored) if stored else columns.assign(frame, cells.looks, cells.time, settings)
     journey.say(*roles.notes)
     masked = _without_named(cells, [*roles.targets, *roles.past, *roles.future, *roles.static])
+    missing = None
     if gone := [name for name in roles.targets if frame[name].isna().any()]:
-        journey.findings.append(_missing(frame, gone, cells, _spelled(cells.spelled(gone), masked, gone)))
+        missing = _missing(frame, gone, cells, _spelled(cells.spelled(gone), masked, gone))
+        journey.findings.append(missing(0))
     return Table(
-        frame, cells.lines, cells.origin, cells.stems, cells.dialect, roles, later=cells.later, stamped=cells.stamped
+        frame,
+        cells.lines,
+        cells.origin,
+        cells.stems,
+        cells.dialect,
+        roles,
+        later=cells.later,
+        stamped=cells.stamped,
+        missing=missing,
     )
 
 
@@ -72,17 +90,23 @@ def _spelled(counts: Counter[str], masked: dict[str, Counter[str]], names: list[
     return sum((masked.get(name, Counter()) for name in names), counts)
 
 
-def _missing(frame: pd.DataFrame, names: list[str], cells: Cells, counts: Counter[str]) -> Finding:
+def _missing(frame: pd.DataFrame, names: list[str], cells: Cells, counts: Counter[str]) -> Callable[[int], Finding]:
     absent = frame[names].isna().to_numpy()
     parts = [f"{count} {token!r}" if token else f"{count} empty" for token, count in counts.most_common(5)]
     if cells.later is not None and (ahead := int(absent[cells.later].sum())):
         parts.append(f"{ahead} in the future rows")
     listed, total = ", ".join(parts), int(absent.sum())
-    return Finding(
-        "missing-values",
-        "info",
-        f"{total} value{'s are' if total > 1 else ' is'} missing ({listed})",
-        column=names[0] if len(names) == 1 else None,
-        count=total,
-        example_line=int(cells.lines[np.argmax(absent.any(axis=1))]),
-    )
+    first = int(cells.lines[np.argmax(absent.any(axis=1))])
+
+    def told(ahead: int) -> Finding:
+        among = "" if not ahead else f"; {'all' if ahead == total else ahead} in rows of the future"
+        return Finding(
+            "missing-values",
+            "info",
+            f"{total} value{'s are' if total > 1 else ' is'} missing ({listed}{among})",
+            column=names[0] if len(names) == 1 else None,
+            count=total,
+            example_line=first,
+        )
+
+    return told

@@ -11,7 +11,7 @@ import pandas as pd
 from lstmcast.config import ReaderSettings
 from lstmcast.data import columns, id_column, tabular
 from lstmcast.data.cells import Cells
-from lstmcast.data.column_names import is_forecast
+from lstmcast.data.column_names import refuse_others
 from lstmcast.data.counting import Places
 from lstmcast.data.decoding import decode
 from lstmcast.data.dialect import Dialect, cells, head, remarked
@@ -100,17 +100,7 @@ def _bodies(opened: list[Source], journey: Journey) -> tuple[Dialect, list[Body 
     ]
     alike = len(bodies) - (journey.future is not None)
     for source, body in zip(opened[:alike], bodies[:alike], strict=True):
-        if set(body.names) != set(bodies[0].names):
-            odd = sorted(set(body.names) ^ set(bodies[0].names))
-            made = [at.label for at, its in ((source, body), (opened[0], bodies[0])) if is_forecast(its.names)]
-            raise refuse(
-                "different-columns",
-                f"{source.label} and {opened[0].label} do not have the same columns ({odd[0]!r})",
-                fix=f"{made[0]} looks like a forecast of lstmcast: name the data without it, or move it elsewhere"
-                if len(made) == 1
-                else "read files with the same columns together",
-                column=odd[0],
-            )
+        refuse_others(source.label, body.names, opened[0].label, bodies[0].names)
     if isinstance(bodies[0], Typed):
         return dialect, bodies, tabular.sample(bodies[0])
     first = texts[0][0] if texts[0] else ""
