@@ -10,7 +10,8 @@ DIR holds ``pjm_hourly/``, ``ett/`` and ``classics/taylor.csv``; ``nab/data/*/*.
 flags per data file, for NAB's own scorer. ``injected`` plants nine kinds of anomalies in three sizes and three lengths
 into clean series and counts those found with a budget of one alarm a week. ``smap`` scores the telemetry with
 its commands as further channels. ``--without`` leaves kinds of evidence out of the sum (error, z, extreme, discord,
-rules; record: no decaying record; sum: the largest instead): each figure then tells what the part is worth. With
+rules; record: no decaying record; sum: the largest instead; trim: all rows teach): each figure then tells what the part
+is worth. With
 ``--forecasts FOLDER`` what the networks said is kept there and read again, so that another scoring takes seconds; empty
 the folder when anything about the networks changes.
 
@@ -34,7 +35,7 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
-from lstmcast.anomaly import judge, listen, tail
+from lstmcast.anomaly import judge, listen, tail, watch
 from lstmcast.anomaly.watch import UNTAUGHT
 from lstmcast.config import DetectionSettings, NetworkSettings, ReaderSettings, Settings, TrainingSettings
 from lstmcast.recipes.detect import detect_anomalies
@@ -42,7 +43,7 @@ from lstmcast.recipes.detect import detect_anomalies
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("spike", "burst", "level_shift", "trend", "variance", "flat", "missing", "season", "new_extreme")
 SIZES, LENGTHS = (3.0, 6.0, 12.0), (4, 24, 96)
-PARTS = ("error", "z", "extreme", "discord", "rules", "record", "sum")
+PARTS = ("error", "z", "extreme", "discord", "rules", "record", "sum", "trim")
 _ROWS = 2400
 _PLACES = (1500, 2000)
 
@@ -72,7 +73,7 @@ def main() -> None:
         options.error(f"--without {', '.join(sorted(unknown))}: choose from {', '.join(PARTS)}")
     runs = {"nab": nab, "injected": injected, "smap": smap}
     for name in asked.sets.split(","):
-        with ablated(left_out), remembered(asked.forecasts):
+        with ablated(left_out), untrimmed("trim" in left_out), remembered(asked.forecasts):
             line = runs[name](asked)
         print(json.dumps({"set": name, "seed": asked.seed, "without": left_out} | line), flush=True)
 
@@ -95,20 +96,25 @@ def ablated(left_out: Sequence[str]) -> Any:
     return patch.multiple(judge, evidence=fewer, score=undamped, _rules=no_rules)
 
 
+def untrimmed(asked: bool) -> Any:
+    """Rows that were forecast very badly teach like any other, if ``asked``, for as long as the context lasts."""
+    return patch.object(watch, "ordinary", (lambda error: np.ones(len(error), bool)) if asked else watch.ordinary)
+
+
 def remembered(folder: Path | None) -> Any:
     """Networks taught and asked once for the same rows and plan, for as long as the context lasts."""
-    watch = listen.watch
+    forecast = listen.watch
 
     def kept(channels: Any, fresh: Any, rhythm: Any, plan: Any, memory: Any = UNTAUGHT, **named: Any) -> Any:
         if folder is None or memory.lessons:
-            return watch(channels, fresh, rhythm, plan, memory, **named)
+            return forecast(channels, fresh, rhythm, plan, memory, **named)
         digest = hashlib.sha256(repr((rhythm, plan, [channel.name for channel in channels])).encode())
         for time_of, y in fresh:
             digest.update(time_of.tobytes() + y.tobytes())
         place = folder / f"{digest.hexdigest()[:24]}.pickle"
         if place.exists():
             return pickle.loads(place.read_bytes())
-        told = watch(channels, fresh, rhythm, plan, memory, **named)
+        told = forecast(channels, fresh, rhythm, plan, memory, **named)
         folder.mkdir(parents=True, exist_ok=True)
         place.write_bytes(pickle.dumps(told))
         return told

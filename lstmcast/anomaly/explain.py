@@ -78,7 +78,7 @@ def place_of(wanted: str, cases: Sequence[Case], events: Sequence[Sequence[Event
             f"--explain {wanted!r} is neither an event of these data nor a time of theirs",
             remedy="take an event_id from the events file, or a time written like those of the data",
         ) from error
-    rows = {k: int(np.searchsorted(case.time, at)) for k, case in enumerate(cases) if at in case.time}
+    rows = {k: int(np.searchsorted(case.time, at)) for k, case in enumerate(cases) if at in case.time[case.counted]}
     if not rows:
         raise UsageError(f"no series has a row at {wanted}", remedy="name the time of a row of the data")
     loudest = max(rows, key=lambda k: float(cases[k].scores.sum[rows[k]]))

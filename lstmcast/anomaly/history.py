@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmcast.anomaly.remembering import forget
 from lstmcast.anomaly.watch import Channel, empty_channel
 from lstmcast.data.panel import Panel
+from lstmcast.forecast.intervals import significant
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -52,8 +54,14 @@ def delivery(panel: Panel) -> Delivery:
     for n in range(len(panel.ids)):
         for d in range(panel.values.shape[1]):
             seen = bounds[n] + np.flatnonzero(panel.observed[bounds[n] : bounds[n + 1], d])
-            rows.append((panel.times(seen), panel.values[seen, d].astype(np.float64) + panel.shift[n, d]))
+            rows.append((panel.times(seen), _as_written(panel.values[seen, d].astype(np.float64), panel.shift[n, d])))
     return Delivery(panel.ids, panel.target_names, tuple(rows))
+
+
+def _as_written(moved: Floats, level: float) -> Floats:
+    """``moved`` + ``level`` as the file has it: which level was taken off before the cast to float32 differs from one
+    delivery to the next, and must not be seen in the values."""
+    return np.where(moved == 0, level, significant(moved + level, level))
 
 
 def channel_name(series: str, channel: str, *, alone: bool) -> str:
@@ -65,7 +73,8 @@ def merge(known: Mapping[str, Channel], came: Delivery, *, open_from: Mapping[st
     """Lay a delivery behind the ``known`` channels (by name).
 
     Late and corrected rows not before ``open_from`` (times by channel) take a channel back to them, to be judged again;
-    older ones are counted and left alone. Known channels that the delivery does not have are kept as they are.
+    older ones are counted and left alone, those before all that is remembered passed over. Known channels that the
+    delivery does not have are kept as they are.
     """
     kept, fresh = [], []
     late = corrected = ignored = forgotten = 0
@@ -74,6 +83,7 @@ def merge(known: Mapping[str, Channel], came: Delivery, *, open_from: Mapping[st
     names = [channel_name(series, channel, alone=alone) for series in came.names for channel in came.channels]
     for name, (time, y) in zip(names, came.rows, strict=True):
         channel = known.get(name, empty_channel(name))
+        time, y = time[time >= channel.forgotten.since], y[time >= channel.forgotten.since]
         last = channel.time[-1] if len(channel.time) else np.iinfo(np.int64).min
         truncated |= bool(len(channel.time) and (not len(time) or time[-1] < last))
         is_late, is_corrected = _odd(channel, time, y)
@@ -114,13 +124,23 @@ def _taken_back(channel: Channel, time: Times, y: Floats, back: int | None) -> t
     new = time >= back
     times = np.concatenate([channel.time[stay:][old], time[new]])
     order = np.argsort(times, kind="stable")
-    return shortened(channel, stay), (times[order], np.concatenate([channel.y[stay:][old], y[new]])[order])
+    return within(channel, 0, stay), (times[order], np.concatenate([channel.y[stay:][old], y[new]])[order])
 
 
-def shortened(channel: Channel, rows: int) -> Channel:
-    """The first ``rows`` rows of ``channel``."""
+def within(channel: Channel, first: int, stop: int) -> Channel:
+    """Rows ``first`` .. ``stop`` - 1 of ``channel``."""
     columns = ("time", "y", "expected", "lower", "upper", "error", "z")
-    return replace(channel, **{name: getattr(channel, name)[:rows] for name in columns})
+    return replace(channel, **{name: getattr(channel, name)[first:stop] for name in columns})
+
+
+def remembered(series: Sequence[Sequence[Channel]], most: int | None, *, day: int) -> list[Channel]:
+    """The channels of every series without the rows that are no longer needed; see ``remembering``."""
+    kept = []
+    for group in series:
+        gone = forget([channel.time for channel in group], [channel.forgotten for channel in group], most, day=day)
+        for channel, (rows, known) in zip(group, gone, strict=True):
+            kept.append(replace(within(channel, rows, len(channel.time)), forgotten=known))
+    return kept
 
 
 def by_series(came: Delivery, channels: Sequence[Channel]) -> list[list[Channel]]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lstmcast.anomaly.events import Event, Events, Gap, Track, events, missing_event
+from lstmcast.anomaly.history import within
 from lstmcast.anomaly.ndt import dynamic_threshold
 from lstmcast.anomaly.region import region_score
+from lstmcast.anomaly.remembering import Part
 from lstmcast.anomaly.rhythm import Rhythm
 from lstmcast.anomaly.rules import Hit, flat, level_shift, missing, variance
 from lstmcast.anomaly.tail import MIN_PAST, Scores, evidence, score, warm_up_rows
@@ -61,7 +63,8 @@ class Case:
 
     ``place`` for each channel int64 the common rows that it has observed. ``found`` its evidence by kind, ``alone``
     its own scores; ``scores`` those of the series, ``leading`` int64 (n,) the channel with the most evidence.
-    ``deviation`` float64 (n,) its error; ``eligible`` bool (n,) rows that may raise an alarm.
+    ``deviation`` float64 (n,) its error; ``eligible`` bool (n,) rows that may raise an alarm. Of a long series it is
+    one ``part``: what comes before the part's first row is there to be compared with.
     """
 
     name: str
@@ -76,6 +79,12 @@ class Case:
     eligible: NDArray[np.bool_]
     warm_up: int
     day: int
+    part: Part
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """bool (n,) the rows whose verdicts count."""
+        return np.arange(len(self.time)) >= self.part.first
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +107,10 @@ class Verdict:
     unjudged: NDArray[np.object_]
 
 
-def examine(name: str, channels: Sequence[Channel], facts: Circumstances) -> Case:
-    """Score one series. With several channels the loudest speaks, less what so many voices say by chance."""
+def examine(name: str, channels: Sequence[Channel], part: Part, facts: Circumstances) -> Case:
+    """Score one ``part`` of a series. With several channels the loudest speaks, less what so many voices say by
+    chance."""
+    channels = [_within(channel, part) for channel in channels]
     time = channels[0].time
     for channel in channels[1:]:
         time = np.union1d(time, channel.time)
@@ -128,14 +139,16 @@ def examine(name: str, channels: Sequence[Channel], facts: Circumstances) -> Cas
     settled = (np.arange(len(time)) >= warm_up) & (np.cumsum(forecast) > MIN_PAST)
     eligible = settled & forecast & ~facts.ignored(name, time)
     eligible &= counts(deviation, facts.settings.direction, facts.settings.min_deviation)
-    return Case(name, tuple(channels), time, place, found, alone, scores, leading, deviation, eligible, warm_up, day)
+    return Case(
+        name, tuple(channels), time, place, found, alone, scores, leading, deviation, eligible, warm_up, day, part
+    )
 
 
 def decide(cases: Sequence[Case], facts: Circumstances, *, bar: float | None = None) -> list[Flags]:
     """Which rows raise an alarm, by the threshold asked for; ``bar`` is a score found elsewhere."""
     asked = facts.settings.threshold if bar is None else bar
     if asked == "fdr":
-        return false_discovery([(case.time, case.scores, case.eligible) for case in cases])
+        return false_discovery([(case.time, case.scores, case.eligible & case.counted) for case in cases])
     if asked == "ndt":
         return [dynamic_threshold(case.deviation, case.eligible, day=case.day) for case in cases]
     return [
@@ -158,6 +171,7 @@ def tell(case: Case, flags: Flags, facts: Circumstances) -> tuple[list[Verdict],
     rules = _rules(case, facts)
     per_week = facts.frequency.rows_per_week()
     tracks = _tracks(case, facts)
+    flags = Flags(raised=flags.raised & case.counted, active=flags.active & case.counted)
     told = events(
         tracks,
         case.leading,
@@ -171,8 +185,15 @@ def tell(case: Case, flags: Flags, facts: Circumstances) -> tuple[list[Verdict],
     )
     found = [(int(case.time[told.of_row == k][0]), event) for k, event in enumerate(told.events)] + _gaps(case, facts)
     ordered = [event for _, event in sorted(found, key=lambda item: item[0])]
+    if case.part.before + len(case.time) < case.part.total:  # what goes on in the next part is an event of that
+        ordered = [replace(event, open=False) for event in ordered]
     verdicts = [_verdict(case, m, told, facts) for m in range(len(case.channels))]
     return verdicts, ordered
+
+
+def _within(channel: Channel, part: Part) -> Channel:
+    first, stop = np.searchsorted(channel.time, [part.stretch[0], part.stretch[1] + 1])
+    return channel if (first, stop) == (0, len(channel.time)) else within(channel, int(first), int(stop))
 
 
 def _nearest(error: Floats) -> Floats:
@@ -211,11 +232,12 @@ def _rules(case: Case, facts: Circumstances) -> list[list[Hit]]:
             hits += variance(channel.error[:, 0], day=case.day, warm_up=warm_up)
             hits += level_shift(channel.y, day=case.day, warm_up=warm_up)
         allowed = ~facts.ignored(case.name, channel.time)
+        first = case.part.first
         found.append(
             [
-                Hit(hit.kind, int(place[hit.onset]), int(place[hit.row]), int(place[hit.last]))
+                Hit(hit.kind, max(first, int(place[hit.onset])), int(place[hit.row]), int(place[hit.last]))
                 for hit in hits
-                if allowed[hit.row]
+                if allowed[hit.row] and place[hit.row] >= first
             ]
         )
     return found
@@ -225,6 +247,8 @@ def _gaps(case: Case, facts: Circumstances) -> list[tuple[int, Event]]:
     steps = facts.frequency.locate(case.time[:-1], case.time[1:])[0]
     told = []
     for hit in missing(steps, warm_up=case.warm_up):
+        if hit.row < case.part.first:
+            continue
         before, after = case.time[hit.onset], case.time[hit.row]
         first, last = facts.frequency.advance(before, np.array([1, int(steps[hit.onset]) - 1]))
         if facts.ignored(case.name, np.array([first]))[0]:

@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score
 
 from lstmcast.anomaly.judge import Case
 from lstmcast.anomaly.spans import Stretches
+from lstmcast.errors import UsageError
 
 Floats = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -58,7 +59,7 @@ def count(
     alarms = true = incidents = hit = 0
     delays: list[int] = []
     for case, flags in zip(cases, raised, strict=True):
-        first = max(case.warm_up, int(after * len(case.time)))
+        first = _first(case, after)
         begins = _alarms(np.flatnonzero(flags[first:]) + first, case.day)
         stretches = [
             (max(int(np.searchsorted(case.time, start)), first), int(np.searchsorted(case.time, end, side="right")))
@@ -74,18 +75,36 @@ def count(
     return Found(alarms, true, incidents, hit, float(np.median(delays)) if delays else float("nan"))
 
 
+def _first(case: Case, after: float) -> int:
+    """The first row of ``case`` that counts: of its part, after the warm-up and after a share of the whole series."""
+    return min(max(case.warm_up, case.part.first, int(after * case.part.total) - case.part.before), len(case.time))
+
+
+def _middle(case: Case) -> int:
+    """How many rows of ``case`` lie in the first half of the series."""
+    return int(np.clip(case.part.total // 2 - case.part.before, 0, len(case.time)))
+
+
 def best_bar(cases: Sequence[Case], labels: Stretches) -> float:
-    """The score from which alarms had the best F1 in the first half of each series."""
-    early = [case.scores.score[: len(case.time) // 2] for case in cases]
-    every = np.concatenate([scores[case.warm_up :] for scores, case in zip(early, cases, strict=True)])
+    """The score from which alarms had the best F1 in the first half of each series.
+
+    Raises ``UsageError`` where a stream has gone on for so long that this half is no longer known.
+    """
+    begin = {case.name: case.part for case in reversed(cases)}  # the first part of each series
+    if any(part.before + part.first > part.total // 2 for part in begin.values()):
+        raise UsageError(
+            "the first half of the history is no longer known, so that no threshold can be learnt from it",
+            remedy="give the threshold that the first run told as a number: --threshold 17.5",
+        )
+    every = np.concatenate([case.scores.score[_first(case, 0.0) : _middle(case)] for case in cases])
     every = every[every > 0]
     if not len(every):
         return float("inf")
     bars = np.unique(np.quantile(every, 1 - np.geomspace(1e-4, 0.3, _BARS)))
-    known = _first_half(cases, labels)
-    open_ = [case.eligible & (np.arange(len(case.time)) < len(case.time) // 2) for case in cases]
+    early = _first_half(cases, labels)
+    open_ = [case.eligible & (np.arange(len(case.time)) < _middle(case)) for case in cases]
     found = [
-        count(cases, [rows & (case.scores.score >= bar) for case, rows in zip(cases, open_, strict=True)], known)
+        count(cases, [rows & (case.scores.score >= bar) for case, rows in zip(cases, open_, strict=True)], early)
         for bar in bars
     ]
     return float(bars[int(np.argmax([each.f1 for each in found]))])
@@ -95,8 +114,9 @@ def _first_half(cases: Sequence[Case], labels: Stretches) -> Stretches:
     kept: dict[str | None, tuple[Times, Times]] = {}
     for case in cases:
         start, end = labels.of(case.name)
-        early = start < case.time[len(case.time) // 2]
-        kept[case.name] = (start[early], end[early])
+        if case.part.first <= _middle(case) < len(case.time):
+            early = start < case.time[_middle(case)]
+            kept[case.name] = (start[early], end[early])
     return Stretches(kept)
 
 
@@ -105,7 +125,7 @@ def average_precision(cases: Sequence[Case], scores: Sequence[Floats], labels: S
     values = []
     for case, rows in zip(cases, scores, strict=True):
         inside = labels.cover(case.name, case.time)
-        known = np.isfinite(rows)
+        known = np.isfinite(rows) & case.counted
         if inside[known].any():
             values.append(average_precision_score(inside[known], rows[known]))
     return float(np.mean(values)) if values else float("nan")
@@ -125,7 +145,7 @@ def metrics(
     gives away for nothing.
     """
     found = count(cases, raised, labels, after=after)
-    rows = sum(len(case.time) - max(case.warm_up, int(after * len(case.time))) for case in cases)
+    rows = sum(len(case.time) - _first(case, after) for case in cases)
     weeks = rows / rows_per_week if rows_per_week else None
     ranked = {
         "score": [case.scores.score for case in cases],

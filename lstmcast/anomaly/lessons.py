@@ -14,13 +14,26 @@ _MOST_TRIMMED = 0.05
 _ORDINARY = 8.0  # times the median error: five deviations of a normal law, which trims nothing of calm series
 
 
-def lesson_ends(times: Sequence[NDArray[np.int64]], first: int, *, growth: float = 1.3, least: int = 200) -> list[int]:
+def lesson_ends(
+    times: Sequence[NDArray[np.int64]],
+    first: int,
+    *,
+    forgotten: Sequence[int] | None = None,
+    growth: float = 1.3,
+    least: int = 200,
+) -> list[int]:
     """Clock times at which the forecaster is taught: when a channel first has ``first`` rows, and each time that
-    number has grown by ``growth`` (by ``least`` rows at least). Later rows do not change earlier ends."""
+    number has grown by ``growth`` (by ``least`` rows at least). Later rows do not change earlier ends. Ends among the
+    ``forgotten`` rows before those of each channel are the least int64: they have been."""
+    before = [0] * len(times) if forgotten is None else forgotten
     ends: list[int] = []
     wanted = first
     while True:
-        reached = [int(time[wanted - 1]) for time in times if len(time) >= wanted]
+        reached = [
+            int(time[wanted - 1 - gone]) if wanted > gone else np.iinfo(np.int64).min
+            for time, gone in zip(times, before, strict=True)
+            if gone + len(time) >= wanted
+        ]
         if not reached:
             return ends
         ends.append(min(reached))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lstmcast.anomaly.history import Delivery, Merged, by_series, delivery, merge
 from lstmcast.anomaly.lessons import FIRST_STEPS
+from lstmcast.anomaly.remembering import most_rows
 from lstmcast.anomaly.rhythm import Rhythm, rhythm
 from lstmcast.anomaly.sequences import BACKS, LEVELS
 from lstmcast.anomaly.state import State
@@ -109,6 +110,7 @@ def _plan(panel: Panel, came: Delivery, settings: Settings) -> Plan:
         hidden=settings.network.hidden or _HIDDEN,
         steps=min(FIRST_STEPS, settings.training.max_steps or FIRST_STEPS),
         seed=settings.training.seed,
+        most=most_rows(warm_up) if settings.detection.mode == "online" else None,
     )
 
 
@@ -122,12 +124,17 @@ def _rhythm(panel: Panel, warm_up: int) -> Rhythm:
 
 
 def _open_from(kept: State | None, beat: Rhythm) -> Mapping[str, int]:
-    """By channel, the time from which late and corrected rows are judged again: a day, within the newest lesson."""
+    """By channel, the time from which late and corrected rows are judged again: a day, within the newest lesson and
+    within what is remembered whole."""
     if kept is None:
         return {}
     taught = kept.memory.ended + 1 if kept.memory.lessons else np.iinfo(np.int64).min
     return {
-        name: max(taught, int(channel.time[-1]) - beat.day) if len(channel.time) and kept.memory.lessons else taught
+        name: max(
+            taught,
+            channel.forgotten.open_from,
+            int(channel.time[-1]) - beat.day if len(channel.time) and kept.memory.lessons else taught,
+        )
         for name, channel in kept.channels.items()
     }
 

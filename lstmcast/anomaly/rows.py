@@ -20,15 +20,21 @@ COLUMNS = (
     *("is_anomaly", "event_id", "kind", "direction", "status"),
 )
 _FIGURES = ("y", "y_hat", "lo", "hi", "p_value", "score", "region_score")
+_DWARFED = 5e3  # spreads of a series: below such a level float32 would lose its changes
 _WORDS = ("event_id", "kind", "direction")
 
 
 def rows_frame(
-    reading: Reading, cases: Sequence[Case], verdicts: Sequence[Sequence[Verdict]], gaps: Sequence[Sequence[Event]]
+    reading: Reading,
+    cases: Sequence[Case],
+    verdicts: Sequence[Sequence[Verdict]],
+    gaps: Sequence[Sequence[Event]],
+    series_of: Sequence[int],
 ) -> pd.DataFrame:
     """One line per input row and channel, in the order of the file; rows the reader left out are marked so.
 
-    ``cases``, ``verdicts`` and ``gaps`` (events of kind missing) by series of the panel.
+    ``cases``, each with its ``verdicts``, ``gaps`` (events of kind missing) and series of the panel: one or several
+    parts of each series, in order of time. Rows before all parts, judged earlier and no longer known, are ``settled``.
     """
     panel, there = reading.panel, reading.panel_row >= 0
     at = np.where(there, reading.panel_row, 0)
@@ -39,9 +45,13 @@ def rows_frame(
     parts = []
     for d, name in enumerate(panel.target_names):
         cells = _blank(len(grid))
-        for n, case in enumerate(cases):
-            _fill(cells, np.flatnonzero(series == n), grid, case, d, verdicts[n][d], panel.shift[n, d])
-            _mark_gaps(cells, np.flatnonzero((series == n) & ~panel.observed[:, d]), grid, panel, gaps[n])
+        for k, (n, case) in enumerate(zip(series_of, cases, strict=True)):
+            rows = np.flatnonzero(series == n)
+            if case.part.before and (k == 0 or series_of[k - 1] != n):
+                old = rows[(grid[rows] < case.time[case.part.first]) & panel.observed[rows, d]]
+                cells["status"][old] = "settled"
+            _fill(cells, rows, grid, case, d, verdicts[k][d], panel.shift[n, d])
+            _mark_gaps(cells, rows[~panel.observed[rows, d]], grid, panel, gaps[k])
         frame = pd.DataFrame({key: column[at] for key, column in cells.items()})
         frame = pd.DataFrame({"unique_id": ids, "ds": times, "channel": name}).join(frame)
         frame.loc[~there, list(_FIGURES)] = np.nan
@@ -83,13 +93,14 @@ def _fill(
     channel = case.channels[d]
     if not len(channel.time):
         return
+    if channel.unit is not None:  # which does not depend on the delivery
+        level = channel.unit.level if abs(channel.unit.level) > _DWARFED * channel.unit.scale else 0.0
     at = np.minimum(np.searchsorted(channel.time, grid[rows]), len(channel.time) - 1)
-    known = channel.time[at] == grid[rows]
+    known = (channel.time[at] == grid[rows]) & (grid[rows] >= case.time[case.part.first])
     to, at = rows[known], at[known]
     seen = verdict.judged[at]
     for name, values in (("y", channel.y), ("y_hat", channel.expected), ("lo", channel.lower), ("hi", channel.upper)):
-        shown = values[at] if name == "y" else np.where(seen, values[at], np.nan)
-        cells[name][to] = significant(np.asarray(shown, dtype=np.float64), level)
+        cells[name][to] = values[at] if name == "y" else significant(np.where(seen, values[at], np.nan), level)
     for name in ("p_value", "score", "region_score"):
         cells[name][to] = significant(getattr(verdict, name)[at])
     for name in _WORDS:

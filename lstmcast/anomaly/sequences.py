@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmcast.anomaly.remembering import begin_of
 from lstmcast.anomaly.rhythm import Rhythm
 from lstmcast.data.calendar import to_wall
 
@@ -66,9 +67,19 @@ class Sequences:
     without a lesson.
 
     ``times[m]`` int64 ascending, ``values[m]`` float64 of the same length. ``units[m]`` as measured on the first rows.
+    ``forgotten[m]`` rows came before these, and ``most`` rows are remembered (None: all).
     """
 
-    def __init__(self, times: Sequence[Times], values: Sequence[Floats], units: Sequence[Unit], rhythm: Rhythm) -> None:
+    def __init__(
+        self,
+        times: Sequence[Times],
+        values: Sequence[Floats],
+        units: Sequence[Unit],
+        rhythm: Rhythm,
+        *,
+        forgotten: Sequence[int] | None = None,
+        most: int | None = None,
+    ) -> None:
         lengths = np.array([len(time) for time in times], dtype=np.int64)
         padded = lengths + CONTEXT
         self.lengths = lengths
@@ -77,6 +88,7 @@ class Sequences:
         x = np.zeros(total, dtype=np.float32)
         known = np.zeros(total, dtype=bool)
         earlier = np.full((2, total), -1, dtype=np.int64)
+        since = np.zeros(total, dtype=np.int64)
         phase = np.zeros((total, 6), dtype=np.float32)
         for m, unit in enumerate(units):
             begin, end = self.start[m], self.start[m] + lengths[m]
@@ -86,16 +98,21 @@ class Sequences:
             known[begin:end] = True
             for k, season in enumerate((rhythm.day, rhythm.week)):
                 before = np.searchsorted(times[m], times[m] - season + rhythm.step // 2, side="right") - 1
-                earlier[k, begin:end] = np.where(before >= _NEAR, before + begin, -1)
+                earlier[k, begin:end] = before + begin
+            gone = 0 if forgotten is None else forgotten[m]
+            since[begin:end] = begin + np.maximum(begin_of(np.arange(lengths[m]) + gone, most) - gone, 0)
             phase[begin:end] = _phase(times[m], unit, rhythm)
-        self._x, self._known, self._earlier, self._phase = x, known, earlier, phase
+        self._x, self._known, self._earlier, self._since, self._phase = x, known, earlier, since, phase
         self._teaches = np.ones(total, dtype=bool)
         self._spread = np.array([unit.spread for unit in units], dtype=np.float32)
         self._window, self._near = np.arange(-CONTEXT, 0), np.arange(-_NEAR, _NEAR + 1)
         self._backs = np.array(BACKS)
 
-    def ask(self, channel: Times, row: Times) -> Questions:
-        """The questions at ``row`` (B,) of ``channel`` (B,): nothing at or after the row is looked at but times."""
+    def ask(self, channel: Times, row: Times, *, since: Times | None = None) -> Questions:
+        """The questions at ``row`` (B,) of ``channel`` (B,): nothing at or after the row is looked at but times.
+
+        Nor is a season before the row ``since`` (B,), by default as far back as each target remembers.
+        """
         anchor = self.start[channel] + row
         at = anchor[:, None] + self._window
         window, known = self._x[at], self._known[at]
@@ -104,12 +121,13 @@ class Sequences:
         scale = scale + np.float32(1e-6)
         context = np.clip(np.where(known, (window - level) / scale, np.float32(0)), -_LARGEST, _LARGEST)
         target = self._target(anchor)
+        first = self._since[target] if since is None else (self.start[channel] + since)[:, None]
         facts = []
         for before in self._earlier:
             then = before[target]
             near = np.maximum(np.minimum(then[..., None] + self._near, anchor[:, None, None] - 1), 0)
             value = (self._x[near] - level[..., None]) / scale[..., None]
-            value = np.where((then >= 0)[..., None], value, np.float32(0))
+            value = np.where((then - _NEAR >= first)[..., None], value, np.float32(0))
             facts.append(np.clip(value, -_LARGEST, _LARGEST))
         return Questions(context, known, np.concatenate([*facts, self._phase[target]], -1), level, scale)
 
@@ -121,9 +139,9 @@ class Sequences:
         """bool (B, H) answers that may teach."""
         return self._teaches[self._target(self.start[channel] + row)]
 
-    def trim(self, channel: int, ordinary: Rows) -> None:
-        """Let only the ``ordinary`` of the first rows of ``channel`` teach."""
-        begin = self.start[channel]
+    def trim(self, channel: int, ordinary: Rows, *, first: int = 0) -> None:
+        """Let only the ``ordinary`` of the rows of ``channel`` from ``first`` on teach."""
+        begin = self.start[channel] + first
         self._teaches[begin : begin + len(ordinary)] = ordinary
 
     def _target(self, anchor: Times) -> Times:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from lstmcast.anomaly.events import Event
+from lstmcast.anomaly.remembering import Forgotten, most_rows
 from lstmcast.anomaly.rhythm import Rhythm
 from lstmcast.anomaly.sequences import Unit
 from lstmcast.anomaly.watch import Channel, Memory, Plan
@@ -22,7 +23,7 @@ from lstmcast.data.schema import Schema
 from lstmcast.data.writer import write_json
 from lstmcast.errors import ModelError, UsageError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 remembered every row
 FACTS, ARRAYS = "state.json", "state.safetensors"
 _COLUMNS = ("time", "y", "expected", "lower", "upper", "error", "z")
 
@@ -83,7 +84,11 @@ def save_state(state: State, folder: Path) -> None:
         "lessons": state.memory.lessons,
         "ended": state.memory.ended,
         "channels": [
-            {"name": channel.name, "unit": None if channel.unit is None else asdict(channel.unit)}
+            {
+                "name": channel.name,
+                "unit": None if channel.unit is None else asdict(channel.unit),
+                "forgotten": asdict(channel.forgotten),
+            }
             for channel in state.channels.values()
         ],
         "fingerprint": state.fingerprint,
@@ -101,11 +106,12 @@ def _state(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> State:
     for number, said in enumerate(facts["channels"]):
         columns = {name: arrays[f"channel.{number}.{name}"] for name in _COLUMNS}
         unit = None if said["unit"] is None else Unit(**said["unit"])
-        channels[said["name"]] = Channel(name=said["name"], unit=unit, **columns)
+        forgotten = Forgotten(**said.get("forgotten", {}))
+        channels[said["name"]] = Channel(name=said["name"], unit=unit, forgotten=forgotten, **columns)
     weights = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
     return State(
         schema=Schema.model_validate(facts["schema"]),
-        plan=Plan(**facts["plan"]),
+        plan=Plan(**{"most": most_rows(facts["plan"]["warm_up"])} | facts["plan"]),
         rhythm=Rhythm(**facts["rhythm"]),
         memory=Memory(facts["lessons"], facts["ended"], weights or None),
         channels=channels,

@@ -53,13 +53,15 @@ def teach(
     *,
     steps: int,
     seed: int,
+    since: NDArray[np.int64] | None = None,
     anew: bool = True,
 ) -> None:
     """Fit ``network`` in place to rows ``first`` .. ``stop`` - 1 of each channel (M,); channels without rows sit out.
 
     One-cycle AdamW on anchors drawn uniformly, a channel first; kept is the running average of the weights. ``anew``
-    False continues at half the rate with a short rise.
+    False continues at half the rate with a short rise. No season before the row ``since`` (M,) is looked at.
     """
+    since = np.zeros_like(first) if since is None else since
     taught = np.flatnonzero(stop - first >= 2)
     low, high = torch.from_numpy(np.maximum(first, 1)[taught]), torch.from_numpy(stop[taught])
     batch = min(_LARGEST_BATCH, _BATCH * math.ceil(math.sqrt(len(taught))))
@@ -88,7 +90,7 @@ def teach(
             channel, anchor = taught[drawn.numpy()], row.numpy()
             counted = row[:, None] + backs - 1 < high[drawn][:, None]
             counted &= torch.from_numpy(sequences.teaches(channel, anchor))
-            asked = Asked(*map(torch.from_numpy, sequences.ask(channel, anchor)))
+            asked = Asked(*map(torch.from_numpy, sequences.ask(channel, anchor, since=since[channel])))
             loss = network.loss(asked, torch.from_numpy(sequences.answers(channel, anchor)), counted)
             optimiser.zero_grad()
             torch.autograd.backward(loss)

@@ -24,15 +24,17 @@ _REACH = max(BACKS) - 1
 _MEDIAN = LEVELS.index(0.5)
 
 
-def tell(quantiles: Ask, sequences: Sequences, channel: int, rows: tuple[int, int]) -> NDArray[np.float64]:
+def tell(
+    quantiles: Ask, sequences: Sequences, channel: int, rows: tuple[int, int], *, forgotten: int = 0
+) -> NDArray[np.float64]:
     """Forecasts of ``rows`` (first, stop) of ``channel``: float64 (n, H, Q) at ``LEVELS`` in the channel's unit.
 
-    NaN where a forecast would have been made before the first row.
+    NaN where a forecast would have been made before the first row. ``forgotten`` rows came before that.
     """
     first, stop = rows
     out = np.full((max(stop - first, 0), len(BACKS), len(LEVELS)), np.nan)
     last = max(1, int(sequences.lengths[channel]) - 1)
-    for begin in range(first // BLOCK * BLOCK, stop, BLOCK):
+    for begin in range((first + forgotten) // BLOCK * BLOCK - forgotten, stop, BLOCK):
         # anchors before the first row are moved to it; what they say is not used
         anchors = np.arange(begin - _REACH, begin + BLOCK).clip(1, last)
         asked = sequences.ask(np.full_like(anchors, channel), anchors)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lstmcast.anomaly.lessons import FIRST_STEPS, FOLD_STEPS, REFIT_STEPS, lesson_ends, ordinary
+from lstmcast.anomaly.remembering import NOTHING_FORGOTTEN, Forgotten, begin_of
 from lstmcast.anomaly.rhythm import Rhythm
-from lstmcast.anomaly.sequences import BACKS, LEVELS, Sequences, Unit, measure_unit
+from lstmcast.anomaly.sequences import BACKS, CONTEXT, LEVELS, Sequences, Unit, measure_unit
 from lstmcast.anomaly.surprise import surprise
 from lstmcast.anomaly.telling import Ask, Weights, lstm_quantiles, tell
 from lstmcast.outcome import OnProgress, Progress
@@ -34,7 +35,7 @@ class Channel:
 
     ``time`` int64 (n,) ascending; ``y`` and the one-step forecast ``expected`` with its band ``lower``, ``upper``
     float64 (n,) in the user's units; ``error``, ``z`` float64 (n, H) as in ``Surprise``. NaN where not forecast.
-    ``unit`` None until the channel has been measured.
+    ``unit`` None until the channel has been measured. ``forgotten`` rows came before these.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Channel:
     error: Floats
     z: Floats
     unit: Unit | None = None
+    forgotten: Forgotten = NOTHING_FORGOTTEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,15 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """``warm_up`` rows before the first lesson; ``steps`` of it, the others in proportion; the network and its seed."""
+    """``warm_up`` rows before the first lesson; ``steps`` of it, the others in proportion; the network and its seed.
+    ``most`` rows are remembered, all where it is None."""
 
     warm_up: int
     cell: str = "lstm"
     hidden: int = 32
     steps: int = FIRST_STEPS
     seed: int = 1
+    most: int | None = None
 
 
 UNTAUGHT = Memory(0, 0, None)
@@ -93,14 +97,21 @@ def watch(
     done = [len(channel.time) for channel in channels]
     times = [np.concatenate([channel.time, time]) for channel, (time, _) in zip(channels, fresh, strict=True)]
     values = [np.concatenate([channel.y, y]) for channel, (_, y) in zip(channels, fresh, strict=True)]
-    ends = lesson_ends(times, plan.warm_up)
+    gone = [channel.forgotten.own for channel in channels]
+    ends = lesson_ends(times, plan.warm_up, forgotten=gone)
     units = _units(channels, times, values, ends, rhythm)
     usable = [(m, unit) for m, unit in enumerate(units) if unit is not None]
     told = [np.full((len(time), len(BACKS), len(LEVELS)), np.nan) for time in times]
     if usable and ends:
         chosen = [m for m, _ in usable]
-        theirs = [times[m] for m in chosen]
-        sequences = Sequences(theirs, [values[m] for m in chosen], [unit for _, unit in usable], rhythm)
+        sequences = Sequences(
+            [times[m] for m in chosen],
+            [values[m] for m in chosen],
+            [unit for _, unit in usable],
+            rhythm,
+            forgotten=[gone[m] for m in chosen],
+            most=plan.most,
+        )
         lessons = _Lessons(
             sequences, [_Lane(channels[m], times[m], values[m], unit) for m, unit in usable], plan, threads
         )
@@ -114,7 +125,7 @@ class _Lane:
     """A channel with a unit: its rows, and the one-step error of each, NaN where it has not been forecast yet."""
 
     def __init__(self, known: Channel, time: Times, y: Floats, unit: Unit) -> None:
-        self.time, self.y, self.unit = time, y, unit
+        self.time, self.y, self.unit, self.forgotten = time, y, unit, known.forgotten.own
         self.error = np.r_[known.error[:, 0], np.full(len(y) - len(known.y), np.nan)]
 
     def note(self, told: Floats, rows: slice) -> None:
@@ -132,24 +143,34 @@ class _Lessons:
     ) -> Memory:
         weights = memory.weights
         for lesson in range(max(0, memory.lessons - 1), len(ends)):
-            known = self._rows(ends[lesson])
+            known = self._rows(ends[lesson] if lesson >= memory.lessons else memory.ended)
             on_progress(Progress("learning", lesson + 1, len(ends)))
             if lesson >= memory.lessons:
                 if lesson == 0:
                     self._fold(told, known)
-                self._trim(known)
-                weights = self._taught(np.zeros_like(known), known, lesson, weights)
+                since = self._since(known)
+                self._trim(since, known)
+                first = np.where(since > 0, since + CONTEXT, 0)  # whose context is remembered too
+                weights = self._taught(first, known, lesson, weights, since)
             later = self._rows(ends[lesson + 1]) if lesson + 1 < len(ends) else self.sequences.lengths
             if weights is not None:
                 self._tell(self._asked(weights), told, np.maximum(known, done), later)
-        return Memory(len(ends), ends[-1], weights)
+        return Memory(len(ends), ends[-1] if len(ends) > memory.lessons else memory.ended, weights)
 
     def _fold(self, told: list[Floats], known: Times) -> None:
         half, nothing = known // 2, np.zeros_like(known)
         for (first, stop), (begin, end) in (((nothing, half), (half, known)), ((half, known), (nothing, half))):
             self._tell(self._asked(self._taught(first, stop, None, None)), told, begin, end)
 
-    def _taught(self, first: Times, stop: Times, lesson: int | None, before: Weights | None) -> Weights:
+    def _since(self, known: Times) -> Times:
+        """The row from which on each channel is remembered when it has ``known`` rows."""
+        gone = np.array([lane.forgotten for lane in self.lanes], dtype=np.int64)
+        since: Times = np.maximum(begin_of(known + gone, self.plan.most) - gone, 0)
+        return since
+
+    def _taught(
+        self, first: Times, stop: Times, lesson: int | None, before: Weights | None, since: Times | None = None
+    ) -> Weights:
         """The weights after a lesson from rows ``first`` .. ``stop`` - 1; None is one of the folds."""
         from lstmcast.anomaly.teaching import network_of, teach, weights_of  # torch takes two seconds to load
         from lstmcast.fit import device
@@ -166,6 +187,7 @@ class _Lessons:
             stop,
             steps=steps,
             seed=plan.seed * 1000 + number,
+            since=since,
             anew=before is None,
         )
         return weights_of(network)
@@ -177,15 +199,16 @@ class _Lessons:
 
         return asked_of(network_of(cell=self.plan.cell, hidden=self.plan.hidden, seed=self.plan.seed, weights=weights))
 
-    def _trim(self, known: Times) -> None:
-        for m, (lane, rows) in enumerate(zip(self.lanes, known, strict=True)):
-            self.sequences.trim(m, ordinary(lane.error[:rows]))
+    def _trim(self, since: Times, known: Times) -> None:
+        for m, (lane, first, stop) in enumerate(zip(self.lanes, since, known, strict=True)):
+            self.sequences.trim(m, ordinary(lane.error[first:stop]), first=int(first))
 
     def _tell(self, ask: Ask, told: list[Floats], first: Times, stop: Times) -> None:
         for m, table in enumerate(told):
             if stop[m] > first[m]:
                 rows = slice(first[m], stop[m])
-                table[rows] = tell(ask, self.sequences, m, (int(first[m]), int(stop[m])))
+                asked = int(first[m]), int(stop[m])
+                table[rows] = tell(ask, self.sequences, m, asked, forgotten=self.lanes[m].forgotten)
                 self.lanes[m].note(table, rows)
 
     def _rows(self, end: int) -> Times:
@@ -212,7 +235,7 @@ def _continued(channel: Channel, time: Times, y: Floats, told: Floats, unit: Uni
     """The channel with its new rows; the warm-up's are rewritten by the first lesson, which alone can judge them."""
     if unit is None:
         nothing, nowhere = np.full(len(y), np.nan), np.full((len(y), len(BACKS)), np.nan)
-        return Channel(channel.name, time, y, nothing, nothing, nothing, nowhere, nowhere)
+        return Channel(channel.name, time, y, nothing, nothing, nothing, nowhere, nowhere, forgotten=channel.forgotten)
     quantiles = told * unit.scale + unit.level
     for k in range(1, len(BACKS)):  # too near the beginning for the distance: the next nearer one says it
         missing = np.isnan(quantiles[:, k, 0])
@@ -229,6 +252,7 @@ def _continued(channel: Channel, time: Times, y: Floats, told: Floats, unit: Uni
         found.error,
         found.z,
         unit,
+        channel.forgotten,
     )
     kept = {}
     for name in ("expected", "lower", "upper", "error", "z"):

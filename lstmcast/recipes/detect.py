@@ -15,8 +15,10 @@ from lstmcast.anomaly.endings import ANOMALY, SEVERITIES, STALE, UNKNOWN, nagios
 from lstmcast.anomaly.events import Event, Severity
 from lstmcast.anomaly.explain import explained, place_of
 from lstmcast.anomaly.feedback import bars
+from lstmcast.anomaly.history import remembered
 from lstmcast.anomaly.judge import Case, Circumstances, decide, examine, tell
 from lstmcast.anomaly.listen import Heard, listen
+from lstmcast.anomaly.remembering import parts_of
 from lstmcast.anomaly.rows import events_frame, rows_frame
 from lstmcast.anomaly.selection import first_time, last_time, later_rows, since
 from lstmcast.anomaly.spans import NOTHING, read_stretches
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 _DAILY = 5  # rows a week from which a budget by the month makes sense
 _TOLD = 5
+_TOLD_BEFORE = 200  # events a channel whose names are kept: those found again tonight are kept besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +204,11 @@ def _judged(reading: Reading, heard: Heard, settings: Settings, wishes: Wishes, 
         ignored=ignored.cover,
         bars=bars(wishes.feedback) if wishes.feedback else {},
     )
-    cases = [examine(name, group, circumstances) for name, group in zip(heard.names, heard.series, strict=True)]
+    series_of, cases = [], []
+    for n, (name, group) in enumerate(zip(heard.names, heard.series, strict=True)):
+        for part in parts_of([channel.time for channel in group], group[0].forgotten, heard.plan.most):
+            series_of.append(n)
+            cases.append(examine(name, group, part, circumstances))
     if detection.threshold == "labels" and wishes.labels is not None:
         from lstmcast.anomaly.labels import best_bar  # with scikit-learn, another second
 
@@ -213,7 +220,7 @@ def _judged(reading: Reading, heard: Heard, settings: Settings, wishes: Wishes, 
     judged = [tell(case, chosen, circumstances) for case, chosen in zip(cases, flags, strict=True)]
     events = [found for _, found in judged]
     gaps = [[event for event in found if event.kind == "missing"] for found in events]
-    table = rows_frame(reading, cases, [verdicts for verdicts, _ in judged], gaps)
+    table = rows_frame(reading, cases, [verdicts for verdicts, _ in judged], gaps, series_of)
     return Told(cases, flags, events, table, circumstances)
 
 
@@ -251,16 +258,19 @@ def _draw(table: pd.DataFrame, found: list[Event], panel: Panel, heard: Heard, w
 
 def _remember(reading: Reading, heard: Heard, told: Told, kept: State | None, asked: str) -> State:
     events = [event for found in told.events for event in found]
-    earlier = kept.told if kept else ()
+    found = dict.fromkeys(event.event_id for event in events)
+    gone = [name for name in (kept.told if kept else ()) if name not in found][-_TOLD_BEFORE * len(heard.channels) :]
+    channels = remembered(heard.series, heard.plan.most, day=heard.rhythm.rows)
+    absent = heard.channels[len(channels) :]
     return State(
         schema=kept.schema if kept else reading.panel.schema,
         plan=heard.plan,
         rhythm=heard.rhythm,
         memory=heard.memory,
-        channels={channel.name: channel for channel in heard.channels},
+        channels={channel.name: channel for channel in [*channels, *absent]},
         fingerprint=reading.fingerprint,
         asked=asked,
-        told=tuple(dict.fromkeys([*earlier, *(event.event_id for event in events)])),
+        told=(*gone, *found),
         open_events=tuple(event for event in events if event.open),
     )
 
@@ -288,7 +298,7 @@ def _facts(table: pd.DataFrame, found: list[Event], wishes: Wishes, told: Told) 
         "scored": scored,
         "anomalous_rows": int(table["is_anomaly"].sum()),
         "events": [asdict(event) for event in found],
-        "series": len(told.cases),
+        "series": len({case.name for case in told.cases}),
         "budget_per_row": facts.budget,
         "events_within_budget": round(facts.budget * scored, 1),
         "events_per_week_and_series": round(len(found) / weeks, 3) if weeks else None,
