@@ -311,8 +311,8 @@ class Settings(Frozen):
 Choices = Mapping[str, Collection[str]]
 
 
-def resolve(layers: list[tuple[str, Mapping[str, Any]]], *, choices: Choices) -> Settings:
-    """Merge settings, later layers winning, and validate once.
+def resolve(layers: list[tuple[str, Mapping[str, Any]]], *, choices: Choices, verb: str = "train") -> Settings:
+    """Merge settings, later layers winning, and validate once. The flags among them are those of ``verb``.
 
     ``layers`` pairs an origin ("lstmcast.yaml", "command line") with nested settings. Raises ``UsageError`` that lists
     every fault at once, each with the key, its origin and the nearest known name.
@@ -335,7 +335,9 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]], *, choices: Choices) ->
     except ValidationError as error:
         faults += [_sentence(fault, origins) for fault in error.errors() if not _only_follows(fault)]
     if faults:
-        raise UsageError("\n".join(faults), remedy="correct these settings; `lstmcast train --help` shows each flag")
+        typed = all(fault.startswith("--") and not fault.startswith("--set") for fault in faults)
+        shown = verb if typed else "train"  # which has a flag for nearly every key
+        raise UsageError("\n".join(faults), remedy=f"correct these settings; `lstmcast {shown} --help` shows each flag")
     return settings
 
 

@@ -45,7 +45,7 @@ DATA = (
     "categories time_column id_column panel regrid grid doubled tabular",
     "columns gathering gaps plain",
     "statics whole excerpt oddities ledger calendar_features aggregates",
-    "opening",
+    "opening asked",
     "stream",
     "table",
     "arrays ahead",

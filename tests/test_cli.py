@@ -208,6 +208,22 @@ def test_a_broken_set_is_a_usage_error(fake: Fake, value: str, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("check a.csv --units strp", "check"),
+        ("backtest a.csv --units strp --cell lstn", "backtest"),
+        ("check a.csv --units strp --set network.cell=lstn", "train"),
+    ],
+)
+def test_faults_of_settings_point_to_the_help_that_has_their_flags(
+    line: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(line.split()) == 2
+    told = capsys.readouterr().err.rstrip().splitlines()
+    assert told[-1] == f"correct these settings; `lstmcast {shown} --help` shows each flag"
+
+
+@pytest.mark.parametrize(
     ("line", "message", "remedy"),
     [
         ("trian a.csv", "there is no verb called 'trian'", "did you mean 'train'?"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 import sys
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -665,3 +666,22 @@ def test_static_covariates_follow_their_series_through_an_excerpt(tmp_path: Path
 def test_a_static_covariate_of_a_wide_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no column tells of one of them as a whole"):
         read([write(tmp_path, "ds,a,b\n1,2,3\n2,3,4\n")], settings(wide=True, static=("a",)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"tz": "Europe/Berln"}, "there is no time zone called 'Europe/Berln'"),
+        ({"freq": "hourly"}, "--freq 'hourly' is not a frequency"),
+        ({"resample": "5 mins"}, "--resample '5 mins' is not a frequency"),
+        ({"encoding": "cp1525"}, "there is no text encoding called 'cp1525'"),
+        ({"date_format": ("%Q",)}, "--date-format '%Q' is not a time format"),
+        ({"holidays": "XX"}, "--holidays XX: no public holidays are known"),
+        ({"since": "yesterday"}, "--since 'yesterday' is no time"),
+        ({"target": ("y",), "future": ("y",)}, "column 'y' is named by --target and --future"),
+        ({"wide": True, "id_col": "shop"}, "so there is no --id-col"),
+    ],
+)
+def test_a_wrong_flag_is_told_before_any_file_is_opened(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        examine(["no-such-file.csv"], ReaderSettings(**asked))

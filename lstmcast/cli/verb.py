@@ -25,8 +25,11 @@ _MANNERS = tuple(field.name for field in fields(Manners))
 class Call:
     """What one command line said, for the verb that asks."""
 
-    def __init__(self, console: Console, *, given: Mapping[Flag, Any], assignments: list[str], config: Path | None):
+    def __init__(
+        self, console: Console, *, verb: str, given: Mapping[Flag, Any], assignments: list[str], config: Path | None
+    ):
         self._console = console
+        self._verb = verb
         self._given = given
         self._assignments = assignments
         self._config = config
@@ -81,7 +84,7 @@ class Call:
         from lstmcast.config import resolve
         from lstmcast.recipes.listing import choices
 
-        return resolve(layers, choices=choices())
+        return resolve(layers, choices=choices(), verb=self._verb)
 
     def _file_layers(self) -> list[tuple[str, Mapping[str, Any]]]:
         from lstmcast.origins import file_layer, files
@@ -122,7 +125,13 @@ def verb(*panels: Panel, example: str) -> Callable[[Callable[..., Outcome]], Cal
             general = _general(context, values)
             console.adopt(Manners(**{name: general[name] for name in _MANNERS}))
             given = {flags[name]: value for name, value in values.items() if name in flags and value is not None}
-            call = Call(console, given=given, assignments=values.get(ASSIGNMENTS.name) or [], config=general["config"])
+            call = Call(
+                console,
+                verb=context.command_path.partition(" ")[2],
+                given=given,
+                assignments=values.get(ASSIGNMENTS.name) or [],
+                config=general["config"],
+            )
             arguments = {p.name: values[p.name] for p in own} | ({"call": call} if "call" in wanted else {})
             outcome = function(**arguments)
             console.show(outcome)

@@ -78,14 +78,14 @@ class Frequency(Frozen):
     tz: str | None = None
 
     @classmethod
-    def from_alias(cls, text: str, *, tz: str | None = None) -> Frequency:
+    def from_alias(cls, text: str, *, tz: str | None = None, flag: str = "--freq") -> Frequency:
         """``h``, ``15min``, ``D``, ``B``, ``W``, ``MS``, ``ME``, ``QS``, ``YE`` or an integer step.
 
         Raises ``UsageError`` for anything else.
         """
         match = re.fullmatch(r"(\d*)\s*([A-Za-z]*(?:-[A-Z]{3}|-[01]{7})?)", text.strip())
         if not match or not (match[1] or match[2]) or int(match[1] or 1) < 1 or len(match[1]) > 9:
-            raise UsageError(f"--freq {text!r} is not a frequency", remedy=_meant(text))
+            raise UsageError(f"{flag} {text!r} is not a frequency", remedy=_meant(text))
         count, unit = int(match[1] or 1), match[2]
         if not unit:
             return cls(kind="integer", step=count)
@@ -99,7 +99,7 @@ class Frequency(Frozen):
             return cls(kind="days", step=count * (1 if unit == "D" else 7), tz=tz)
         if unit in _ALIAS_UNITS:
             return cls(kind="fixed", step=count * _ALIAS_UNITS[unit], tz=tz)
-        raise UsageError(f"--freq {text!r} is not a frequency", remedy=_meant(text))
+        raise UsageError(f"{flag} {text!r} is not a frequency", remedy=_meant(text))
 
     @property
     def name(self) -> str:

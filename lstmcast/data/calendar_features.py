@@ -107,7 +107,7 @@ def derived(schema: Schema, times: Times) -> NDArray[np.float32]:
         angle = 2 * np.pi * _phase(name, wall)
         columns += [np.sin(angle), np.cos(angle)]
     if schema.holidays:
-        free = _days_off(schema.holidays, np.floor_divide(wall, DAY))
+        free = days_off(schema.holidays, np.floor_divide(wall, DAY))
         columns += [free[:, 1], free[:, 2], free[:, 0]]
     out = np.stack(columns, axis=1) if columns else np.zeros((len(times), 0))
     return np.asarray(out, dtype=np.float32)
@@ -129,7 +129,7 @@ def _phase(name: str, wall: Times) -> NDArray[np.float64]:
     return np.asarray((np.mod(month.astype(np.int64), 12) + passed) / 12, dtype=np.float64)
 
 
-def _days_off(place: str, day: Times) -> NDArray[np.float64]:
+def days_off(place: str, day: Times) -> NDArray[np.float64]:
     """float64 (R, 3) whether the day before, the day itself and the day after are public holidays."""
     import holidays
 

@@ -15,7 +15,6 @@ from lstmcast.data.clock import Clock
 from lstmcast.data.counting import Places
 from lstmcast.data.findings import refuse
 from lstmcast.data.spacing import infer
-from lstmcast.errors import UsageError
 
 _FROM_1990, _TO_2060 = 631_152_000, 2_871_763_200
 _YEARS = frozenset({"year", "years", "yr", "jahr", "annee", "année", "anno", "ano", "año"})
@@ -55,12 +54,6 @@ def infer_clock(
 
 
 def _asked(texts: NDArray[np.object_], settings: ReaderSettings) -> Clock:
-    for style in settings.date_format:
-        if not styles.writable(style):
-            raise UsageError(
-                f"--date-format {style!r} holds a directive that cannot be written back",
-                remedy="write it like %Y-%m-%d %H:%M",
-            )
     tz = settings.tz or ("UTC" if styles.is_zoned(settings.date_format[0]) else None)
     return _written(settings.date_format, texts, tz=tz, day_first=settings.day_first)
 

@@ -20,7 +20,6 @@ from lstmcast.data.frame import NAMELESS
 from lstmcast.data.id_column import pick_id, separates
 from lstmcast.data.numbers import is_number
 from lstmcast.data.schema import Schema
-from lstmcast.errors import UsageError
 
 MOST_GUESSED = 20
 
@@ -155,27 +154,11 @@ def _check_named(frame: pd.DataFrame, settings: ReaderSettings) -> None:
         "--past": settings.past or (),
         "--future": settings.future,
         "--parent": settings.parent,
-        "--static": tuple(name for name in settings.static if name != settings.id_col),
+        "--static": settings.static,
     }
-    seen: dict[str, str] = {settings.time_col: "--time-col"} if settings.time_col else {}
     for flag, names in flags.items():
         for name in names:
             require(name, list(frame.columns), flag=flag)
-            if name in seen:
-                raise UsageError(f"column {name!r} is named by {seen[name]} and {flag}", remedy="give it one role")
-            seen[name] = flag
-    if settings.wide and settings.static:
-        raise UsageError(
-            "--wide makes each column a series, and no column tells of one of them as a whole",
-            remedy="leave out --static, or bring the table into long form",
-        )
-    if settings.wide and settings.id_col:
-        raise UsageError("--wide makes each column a series, so there is no --id-col", remedy="leave one of them out")
-    if settings.wide and settings.parent:
-        raise UsageError(
-            "--wide makes each column a series, and --parent is a column beside their names",
-            remedy="write one row per series and time, with a column for the series and one for its parent",
-        )
 
 
 def _comes_again(frame: pd.DataFrame, name: str) -> bool:

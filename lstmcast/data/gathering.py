@@ -70,7 +70,7 @@ def _frequency(rows: Rows, clock: Clock, journey: Journey) -> Frequency:
 
 def _as_asked(flag: str, alias: str, clock: Clock) -> Frequency:
     integer = clock.kind != "datetime"
-    frequency = Frequency.from_alias(alias, tz=None if integer else clock.tz)
+    frequency = Frequency.from_alias(alias, tz=None if integer else clock.tz, flag=flag)
     if (frequency.kind == "integer") != integer:
         kind = "whole numbers" if integer else "dates"
         raise UsageError(

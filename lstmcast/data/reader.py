@@ -13,6 +13,7 @@ import numpy as np
 from lstmcast.config import ReaderSettings
 from lstmcast.data import arrays, columns, gaps, survey
 from lstmcast.data.aggregates import with_sums
+from lstmcast.data.asked import refuse_wrong
 from lstmcast.data.calendar import Frequency, Times
 from lstmcast.data.calendar_features import add_calendar
 from lstmcast.data.clock import Clock
@@ -114,6 +115,7 @@ def examine(
     """
     if schema is not None:
         refuse_contradictions(settings, schema)
+    refuse_wrong(settings)
     journey = Journey(settings, schema, on_progress, future=future)
     reading = None
     try:

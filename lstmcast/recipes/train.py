@@ -62,6 +62,7 @@ def train(
     began = time.monotonic()
     require_free_place(model)
     threads = device.use_threads(settings.training.threads)
+    device.choose(settings.training.device)
     reading = read(sources, settings.reader, on_progress=on_progress)
     panel = reading.panel
     plan = make(panel, settings)
