@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,12 +47,19 @@ class Heard:
 
 
 def listen(
-    panel: Panel, settings: Settings, *, trained: Model | None, kept: State | None, on_progress: OnProgress
+    panel: Panel,
+    settings: Settings,
+    *,
+    trained: Model | None,
+    kept: State | None,
+    tail: bool = False,
+    on_progress: OnProgress,
 ) -> Heard:
     """Continue the histories that are known by the rows of ``panel``, and forecast each new row before looking at it.
 
-    Rows later than the training of ``trained`` are forecast by it, unless ``detection.fit`` says always. Raises
-    ``UsageError`` for fit never without a model, ``TooShortError`` when nothing can be judged.
+    Rows later than the training of ``trained`` are forecast by it, unless ``detection.fit`` says always. ``tail`` tells
+    that the panel is but the end of what was delivered. Raises ``UsageError`` for fit never without a model,
+    ``TooShortError`` when nothing can be judged.
     """
     fitting = settings.detection.fit
     if fitting == "never" and trained is None:
@@ -62,7 +69,7 @@ def listen(
     beat = kept.rhythm if kept else _rhythm(panel, plan.warm_up)
     memory = kept.memory if kept else UNTAUGHT
     merged = merge(kept.channels if kept else {}, came, open_from=_open_from(kept, beat))
-    _tell_oddities(merged, on_progress)
+    _tell_oddities(replace(merged, forgotten=0) if tail else merged, on_progress)
     fresh_to_model = None
     if trained is not None and fitting != "always":
         from lstmcast.anomaly.model_forecasts import forecast_by, judged_by, remembered, unseen  # with torch

@@ -34,7 +34,7 @@ class State:
 
     ``fingerprint`` sha256 of the bytes of the last delivery and ``asked`` what was asked of it: with both the same
     there is nothing to do. ``told`` ids of the events reported so far, ``open_events`` those that could still grow.
-    ``channels`` by name.
+    ``channels`` by name. ``noted`` as JSON values, what makes it possible to read the tail of a grown file alone.
     """
 
     schema: Schema
@@ -46,6 +46,7 @@ class State:
     asked: str
     told: tuple[str, ...]
     open_events: tuple[Event, ...] = ()
+    noted: Mapping[str, Any] | None = None
 
 
 def load_state(folder: Path) -> State | None:
@@ -95,6 +96,7 @@ def save_state(state: State, folder: Path) -> None:
         "asked": state.asked,
         "told": list(state.told),
         "open_events": [asdict(event) for event in state.open_events],
+        "noted": state.noted,
     }
     with replace_folder(folder) as place:
         save_file(arrays, place / ARRAYS)
@@ -119,4 +121,5 @@ def _state(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> State:
         asked=facts["asked"],
         told=tuple(facts["told"]),
         open_events=tuple(Event(**said) for said in facts["open_events"]),
+        noted=facts.get("noted"),
     )

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from lstmcast.anomaly.endings import ANOMALY, SEVERITIES, STALE, UNKNOWN, nagios, nagios_line, severe, staleness
-from lstmcast.anomaly.events import Event, Severity
+from lstmcast.anomaly.events import Event
 from lstmcast.anomaly.explain import explained, place_of
 from lstmcast.anomaly.feedback import bars
 from lstmcast.anomaly.history import remembered
 from lstmcast.anomaly.judge import Case, Circumstances, decide, examine, tell
 from lstmcast.anomaly.listen import Heard, listen
 from lstmcast.anomaly.remembering import parts_of
+from lstmcast.anomaly.rhythm import Rhythm
 from lstmcast.anomaly.rows import events_frame, rows_frame
 from lstmcast.anomaly.selection import first_time, last_time, later_rows, since
 from lstmcast.anomaly.spans import NOTHING, read_stretches
 from lstmcast.anomaly.state import State, load_state, save_state
 from lstmcast.anomaly.threshold import Flags, parse_budget
+from lstmcast.anomaly.wishes import Wishes, digest, refuse, written
 from lstmcast.config import DetectionSettings, Settings
 from lstmcast.data.clock import Clock
-from lstmcast.data.moments import Moments
 from lstmcast.data.panel import Panel
-from lstmcast.data.reader import Reading, read
+from lstmcast.data.reader import Reading
 from lstmcast.data.schema import require_numbers
-from lstmcast.data.writer import STDOUT, Format, check_output, write_table
+from lstmcast.data.writer import check_output, write_table
 from lstmcast.errors import LstmcastError, UsageError
 from lstmcast.masking import masked
+from lstmcast.ops.continuing import Continued, continue_reading, note
+from lstmcast.ops.delivery import TAIL_ROWS
 from lstmcast.outcome import Notice, OnProgress, Outcome, Table, silent
 
 if TYPE_CHECKING:
@@ -41,32 +42,6 @@ if TYPE_CHECKING:
 _DAILY = 5  # rows a week from which a budget by the month makes sense
 _TOLD = 5
 _TOLD_BEFORE = 200  # events a channel whose names are kept: those found again tonight are kept besides
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What is asked of a run besides the settings; each is an option of the verb, but ``earlier``: what is known of
-    rows before the data, where these are but the tail of a history."""
-
-    model: Path | None = None
-    output: str = "anomalies.csv"
-    events: str = "events.csv"
-    format: Format | None = None
-    safe_csv: bool = False
-    since: str | None = None
-    last: str | None = None
-    new_only: bool = False
-    state: Path | None = None
-    ignore: Path | None = None
-    labels: Path | None = None
-    feedback: Path | None = None
-    fail_on_anomaly: Severity | None = None
-    fail_on_stale: str | None = None
-    exit_codes: Literal["plain", "nagios"] = "plain"
-    explain: str | None = None
-    plot: Path | None = None
-    html: Path | None = None
-    earlier: Moments | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +76,25 @@ def detect_anomalies(
 
 
 def _detect(sources: list[str], settings: Settings, wishes: Wishes, on_progress: OnProgress) -> Outcome:
-    _refuse(settings.detection, wishes)
+    if wishes.plot is not None or wishes.html is not None:
+        from lstmcast.report.events_page import check_suffixes  # drawing takes a second to load
+
+        check_suffixes(plot=wishes.plot, html=wishes.html)
+    refuse(settings.detection, wishes)
     for place in (wishes.output, wishes.events):
         check_output(place)
     trained = _model(wishes.model, settings) if wishes.model is not None else None
     kept = load_state(wishes.state) if wishes.state is not None else None
     if wishes.state is not None:
         settings = settings.model_copy(update={"detection": settings.detection.model_copy(update={"mode": "online"})})
-    reading = _read(sources, settings, trained, kept, on_progress)
-    reading = replace(reading, panel=replace(reading.panel, earlier=wishes.earlier))
-    asked = _asked(settings, wishes)
-    if kept is not None and (kept.fingerprint, kept.asked) == (reading.fingerprint, asked) and _written(wishes):
+    delivered = _read(sources, settings, wishes, trained, kept, on_progress)
+    reading = delivered.reading
+    reading = replace(reading, panel=replace(reading.panel, earlier=delivered.earlier or wishes.earlier))
+    asked = digest(settings, wishes)
+    if kept is not None and (kept.fingerprint, kept.asked) == (delivered.fingerprint, asked) and written(wishes):
         said = "nothing new: the data are those of the last run, whose files stand"
         return _ended(reading.panel, wishes, (), kept.open_events, {"noop": True}, (said,), on_progress)
-    heard = listen(reading.panel, settings, trained=trained, kept=kept, on_progress=on_progress)
+    heard = listen(reading.panel, settings, trained=trained, kept=kept, tail=delivered.tail, on_progress=on_progress)
     told = _judged(reading, heard, settings, wishes, on_progress)
     table, found = _reported(told, reading.panel, heard, wishes, kept)
     form, safe = wishes.format, wishes.safe_csv
@@ -122,7 +102,8 @@ def _detect(sources: list[str], settings: Settings, wishes: Wishes, on_progress:
     write_table(events_frame(found), wishes.events, format=form, keys=("event_id",), safe=safe)
     _draw(table, found, reading.panel, heard, wishes)
     if wishes.state is not None:
-        save_state(_remember(reading, heard, told, kept, asked), wishes.state)
+        noted = note(delivered, rows=_tail_rows(heard.rhythm, trained)) if wishes.new_only else None
+        save_state(_remember(delivered, noted, heard, told, kept, asked), wishes.state)
     facts = _facts(table, found, wishes, told)
     lines = _lines(facts, found)
     if wishes.labels is not None:
@@ -142,49 +123,31 @@ def _model(folder: Path, settings: Settings) -> Model:
     return load(folder)
 
 
-def _refuse(detection: DetectionSettings, wishes: Wishes) -> None:
-    if wishes.plot is not None or wishes.html is not None:
-        from lstmcast.report.events_page import check_suffixes  # drawing takes a second to load
-
-        check_suffixes(plot=wishes.plot, html=wishes.html)
-    if detection.threshold == "labels" and wishes.labels is None:
-        raise UsageError("--threshold labels needs incidents to learn from", remedy="name them: --labels INCIDENTS.csv")
-    if wishes.new_only and wishes.state is None:
-        raise UsageError("--new-only needs to know what was seen before", remedy="name a folder: --state FOLDER")
-    if detection.threshold == "ndt" and (wishes.state is not None or detection.mode == "online"):
-        raise UsageError("--threshold ndt looks at the whole history at once", remedy="leave it out for streams")
-    if sum([wishes.since is not None, wishes.last is not None, wishes.new_only]) > 1:
-        raise UsageError("--since, --last and --new-only exclude each other", remedy="choose one")
-
-
 def _read(
-    sources: list[str], settings: Settings, trained: Model | None, kept: State | None, on_progress: OnProgress
-) -> Reading:
+    sources: list[str],
+    settings: Settings,
+    wishes: Wishes,
+    trained: Model | None,
+    kept: State | None,
+    on_progress: OnProgress,
+) -> Continued:
     if trained is None and not sources:
         raise UsageError("there is neither a data file nor a model", remedy="name the file: detect-anomalies DATA.csv")
     schema = kept.schema if kept else trained.schema if trained else None
     reader = settings.reader.asking_like(trained.settings.reader) if trained and sources else settings.reader
     named = sources or list(trained.sources if trained else ())
-    reading = read(named, reader, schema=schema, on_progress=on_progress)
-    require_numbers(reading.panel.schema, "detect-anomalies")
-    return reading
+    new_alone = kept is not None and wishes.new_only and not (trained and trained.architecture.stateful)
+    noted = kept.noted if kept is not None and new_alone else None
+    rows = _tail_rows(kept.rhythm, trained) if kept is not None else 0
+    read = continue_reading(named, reader, schema=schema, noted=noted, rows=rows, on_progress=on_progress)
+    require_numbers(read.reading.panel.schema, "detect-anomalies")
+    return read
 
 
-def _asked(settings: Settings, wishes: Wishes) -> str:
-    """What the outputs depend on besides the data, as a digest."""
-    said = {
-        "settings": settings.model_dump(mode="json"),
-        "wishes": {key: str(value) for key, value in asdict(wishes).items() if key != "explain"},
-    }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-
-
-def _written(wishes: Wishes) -> bool:
-    """Whether the files of the last run can stand."""
-    if wishes.explain is not None or STDOUT in (wishes.output, wishes.events):
-        return False
-    files = [Path(wishes.output), Path(wishes.events), wishes.plot, wishes.html]
-    return all(file is None or file.exists() for file in files)
+def _tail_rows(rhythm: Rhythm, trained: Model | None) -> int:
+    """Rows of a series in the tail of a file that grew: those that may still be corrected and a model's context."""
+    reach = 2 * trained.forecaster.reach + trained.architecture.horizon if trained else 0
+    return max(TAIL_ROWS, 2 * rhythm.rows, reach)
 
 
 def _judged(reading: Reading, heard: Heard, settings: Settings, wishes: Wishes, on_progress: OnProgress) -> Told:
@@ -256,22 +219,30 @@ def _draw(table: pd.DataFrame, found: list[Event], panel: Panel, heard: Heard, w
             save_events_page(table, events_frame(found), panel.schema.clock, path, week=heard.rhythm.week)
 
 
-def _remember(reading: Reading, heard: Heard, told: Told, kept: State | None, asked: str) -> State:
+def _remember(
+    delivered: Continued,
+    noted: Mapping[str, Any] | None,
+    heard: Heard,
+    told: Told,
+    kept: State | None,
+    asked: str,
+) -> State:
     events = [event for found in told.events for event in found]
     found = dict.fromkeys(event.event_id for event in events)
     gone = [name for name in (kept.told if kept else ()) if name not in found][-_TOLD_BEFORE * len(heard.channels) :]
     channels = remembered(heard.series, heard.plan.most, day=heard.rhythm.rows)
     absent = heard.channels[len(channels) :]
     return State(
-        schema=kept.schema if kept else reading.panel.schema,
+        schema=kept.schema if kept else delivered.reading.panel.schema,
         plan=heard.plan,
         rhythm=heard.rhythm,
         memory=heard.memory,
         channels={channel.name: channel for channel in [*channels, *absent]},
-        fingerprint=reading.fingerprint,
+        fingerprint=delivered.fingerprint,
         asked=asked,
         told=(*gone, *found),
         open_events=tuple(event for event in events if event.open),
+        noted=noted,
     )
 
 
