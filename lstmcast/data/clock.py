@@ -156,7 +156,11 @@ class Clock(Frozen):
 
 
 def _located(times: Times, codes: NDArray[np.integer[Any]], tz: str, groups: Times) -> Times:
-    """Instants of wall-clock times; an hour that comes twice is the later one on its second appearance in a series."""
+    """Instants of wall-clock times; an hour that comes twice is the later one on its second appearance in a series.
+
+    A time in it that comes once is the one that keeps the step of the rows before it: where clocks are set by half an
+    hour, hourly rows hold a single 01:30.
+    """
     first, later = from_wall(times, tz), from_wall(times, tz, later=True)
     rows = np.flatnonzero((first != later)[codes])
     if not rows.size:
@@ -167,4 +171,24 @@ def _located(times: Times, codes: NDArray[np.integer[Any]], tz: str, groups: Tim
     order = seen.cumcount(ascending=not newest_first).to_numpy()
     located: Times = first[codes]
     located[rows] = np.where(order > 0, later[codes[rows]], located[rows])
+    lone = rows[seen["time"].transform("size").to_numpy() == 1]
+    if lone.size:
+        late = lone[_keeps_step(located, later[codes[lone]], lone, groups, newest_first=newest_first)]
+        located[late] = later[codes[late]]
     return located
+
+
+def _keeps_step(
+    located: Times, later: Times, rows: NDArray[np.int64], groups: Times, *, newest_first: bool
+) -> NDArray[np.bool_]:
+    """Which of these rows go on by the step before them, in their series, if they are at ``later`` instead."""
+    order = np.argsort(groups, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    back = 1 if newest_first else -1
+    before = place[rows][:, None] + back * np.array([1, 2])
+    there = ((before >= 0) & (before < len(order))).all(axis=1)
+    before = order[np.where(there[:, None], before, 0)]
+    there &= (groups[before] == groups[rows][:, None]).all(axis=1)
+    expected = 2 * located[before[:, 0]] - located[before[:, 1]]
+    return np.asarray(there & (np.abs(later - expected) < np.abs(located[rows] - expected)))
