@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ import zstandard
 from pyarrow import parquet
 
 from lstmcast.cli.app import run
-from lstmcast.data.writer import check_output, neutralised, write_json, write_table
+from lstmcast.data import writer
+from lstmcast.data.writer import check_output, neutralised, write_frames, write_json, write_table
 from lstmcast.errors import DataError, UsageError
 
 KEYS = ("unique_id", "ds")
@@ -80,6 +82,53 @@ def test_texts_that_a_spreadsheet_would_calculate_are_neutralised_and_figures_ar
     assert (safe["y"] == -1.5).all()
 
 
+PARTS = [slice(0, 4), slice(4, 5), slice(5, 11), slice(11, 12)]
+
+
+def many(rows: int = 12) -> pd.DataFrame:
+    figure = np.random.default_rng(3).normal(size=rows)
+    names = [f'={k // 2},"' for k in range(rows)]
+    return pd.DataFrame(
+        {"unique_id": names, "ds": [str(k % 2) for k in range(rows)], "y_hat": figure, "step": range(rows)}
+    ).assign(**{"y_hat-lo-80": np.where(np.arange(rows) < 5, np.nan, figure)})
+
+
+@pytest.mark.parametrize("safe", [False, True])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet", "a.csv.gz", "a.jsonl.zst", "a.csv.zst"])
+def test_parts_are_written_to_the_bytes_of_the_whole(
+    name: str, safe: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_ROW_GROUP", 5)
+    whole, parts = tmp_path / f"whole-{name}", tmp_path / f"parts-{name}"
+    write_table(many(), str(whole), safe=safe)
+    write_frames((many()[part] for part in PARTS), str(parts), safe=safe)
+    assert parts.read_bytes() == whole.read_bytes()
+
+
+def test_a_parquet_file_has_row_groups_of_a_fixed_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "_ROW_GROUP", 5)
+    write_frames((many()[part] for part in PARTS), str(tmp_path / "a.parquet"))
+    kept = parquet.ParquetFile(tmp_path / "a.parquet").metadata
+    assert [kept.row_group(k).num_rows for k in range(kept.num_row_groups)] == [5, 5, 2]
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), many(), check_dtype=False)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_part_that_cannot_be_made_leaves_the_old_file(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    write_table(FRAME, str(path))
+    before = path.read_bytes()
+
+    def parts() -> Iterator[pd.DataFrame]:
+        yield many()
+        raise DataError("no more", remedy="none")
+
+    with pytest.raises(DataError, match="no more"):
+        write_frames(parts(), str(path))
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == [name]
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
@@ -109,6 +158,20 @@ def test_a_table_gains_the_columns_it_lacks_and_forgets_what_was_replaced(databa
     assert read["y_hat-lo-80"].tolist()[0] == -1
     assert np.isnan(read["y_hat"].tolist()[0])
     assert read["y_hat"].tolist()[2] == 3
+
+
+def test_parts_make_the_table_of_the_whole_and_lock_nothing_while_they_are_made(database: str) -> None:
+    write_table(many(), f"{database}::whole", keys=KEYS)
+
+    def parts() -> Iterator[pd.DataFrame]:
+        for part in PARTS:
+            write_table(FRAME, f"{database}::other", keys=KEYS)  # somebody else writes meanwhile
+            yield many()[part]
+
+    for _ in range(2):
+        write_frames(parts(), f"{database}::parts", keys=KEYS)
+    read = table(database, "parts", order="step")
+    pd.testing.assert_frame_equal(read, table(database, "whole", order="step"))
 
 
 def test_keys_may_be_empty(database: str) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from lstmcast.artifact import seal
 from lstmcast.cli.app import run
+from lstmcast.forecast.predict import _parts
 from lstmcast.net.forecaster import Forecaster
 
 QUICK = ["--max-steps", "25", "--hidden", "8", "--seed", "1"]
@@ -154,6 +155,43 @@ def test_json_lines_hold_the_same_forecast(trained: Path, tmp_path: Path) -> Non
     run(["predict", "-m", str(trained / "model"), "-o", str(tmp_path / "f.jsonl"), "--format", "jsonl", "-q"])
     lines = pd.DataFrame(map(json.loads, (tmp_path / "f.jsonl").read_text().splitlines()))
     np.testing.assert_allclose(lines.y_hat, pd.read_csv(tmp_path / "f.csv").y_hat)
+
+
+def uneven() -> pd.DataFrame:
+    """Shops that are forecast, and between them some that never vary, or are too short."""
+    parts = []
+    for k in range(23):
+        shop = hourly(2 if k in {3, 8, 9} else 40, shops=(f"shop {k:02d}",))
+        parts.append(shop.assign(y=5.0) if k in {0, 12, 22} else shop.assign(y=shop["y"] * (k + 1)))
+    return pd.concat(parts)
+
+
+@pytest.mark.parametrize("options", [[], ["--samples", "3"], ["--on-error", "skip", "--safe-csv"], ["--threads", "2"]])
+def test_a_forecast_made_of_parts_is_that_of_the_whole(
+    options: list[str], trained: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uneven().to_csv(tmp_path / "many.csv", index=False)
+    asked = ["predict", str(tmp_path / "many.csv"), "-m", str(trained / "model"), *options]
+    monkeypatch.setattr("lstmcast.forecast.predict._WINDOWS", 4)
+    whole = facts(capsys, [*asked, "-o", str(tmp_path / "whole.csv")])
+    for windows in (1, 2):
+        monkeypatch.setattr("lstmcast.forecast.predict._PASSES", windows)
+        path = tmp_path / f"{windows}.csv"
+        assert facts(capsys, [*asked, "-o", str(path)]) == whole | {"output": str(path)}
+        assert path.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_part_ends_where_no_pass_of_the_network_is_torn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lstmcast.forecast.predict._WINDOWS", 4)
+    generator = np.random.default_rng(5)
+    for share in (0.0, 0.1, 0.5, 0.9, 1.0):
+        usable = generator.random(997) < share
+        parts = list(_parts(usable, most=12))
+        assert np.concatenate([np.arange(997)[part] for part in parts]).tolist() == list(range(997))
+        assert all(usable[: part.stop].sum() % 4 == 0 or not usable[part.stop :].any() for part in parts)
+        assert max(usable[part].sum() for part in parts) <= 12
+        if share in {0.0, 1.0}:
+            assert max(part.stop - part.start for part in parts) == 12
 
 
 def test_a_forecast_can_go_to_stdout(trained: Path, capsys: Capture) -> None:

@@ -17,8 +17,10 @@ from lstmcast.data.calendar_features import extended
 from lstmcast.data.panel import Panel
 from lstmcast.forecast.intervals import at_levels
 from lstmcast.forecast.memory import Memory
-from lstmcast.forecast.predict import Network, least_rows, quantiles_at
+from lstmcast.forecast.network import Network
+from lstmcast.forecast.predict import quantiles_at
 from lstmcast.forecast.resume import Parts, resumed
+from lstmcast.forecast.standing import least_rows
 from lstmcast.outcome import OnProgress, Progress
 
 _BLOCK = 4096  # cutoffs forecast at once: bounds memory

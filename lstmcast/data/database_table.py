@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -29,36 +31,72 @@ def parts(output: str) -> tuple[str, str]:
     return url, table
 
 
-def replace_rows(frame: pd.DataFrame, output: str, *, keys: Sequence[str]) -> None:
-    """Put ``frame`` into the table of ``output`` in the place of all rows with the same ``keys``, in one transaction.
+def replace_rows(frames: Iterable[pd.DataFrame], output: str, *, keys: Sequence[str]) -> None:
+    """Put ``frames`` into the table of ``output`` in the place of all rows with the same ``keys``, in one transaction.
 
-    The table is made, and given the columns it lacks, where need be; rows with other keys stay as they are. Raises
-    ``RefusedError`` for whatever the database refuses, ``UsageError`` for a table without the key columns.
+    They are parts of one table, no two with the same keys. The table is made, and given the columns it lacks, where
+    need be; rows with other keys stay as they are. Raises ``RefusedError`` for whatever the database refuses,
+    ``UsageError`` for a table without the key columns.
     """
+    url, name = parts(output)
+    made = _made(frames)
+    ready = [next(made)]  # nothing is locked while the parts are being made, which may take minutes
+    with connected(url) as connection:
+        table: Table | None = None
+        for frame in chain(ready, made):
+            kept = [key for key in keys if key in frame]
+            if table is None:
+                table = _table(connection, name, frame, kept, output)
+                _lock(connection, table)
+            _replace(connection, table, frame, kept)
+
+
+def _made(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """The same, all of them made before the first is given; they wait on disk, where there are several."""
+    import pyarrow as pa
+
+    coming = iter(frames)
+    first = next(coming)
+    with tempfile.TemporaryFile() as file:
+        several = False
+        for frame in coming:
+            several = True
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            with pa.ipc.new_stream(file, table.schema) as stream:
+                stream.write_table(table)
+        yield first
+        if several:
+            end = file.tell()
+            file.seek(0)
+            while file.tell() < end:
+                with pa.ipc.open_stream(file) as stream:
+                    yield stream.read_pandas()
+
+
+def _lock(connection: Connection, table: Table) -> None:
+    if connection.dialect.name == POSTGRESQL:
+        quoted = connection.dialect.identifier_preparer.format_table(table)
+        connection.exec_driver_sql(f"lock table {quoted} in share row exclusive mode")
+
+
+def _replace(connection: Connection, table: Table, frame: pd.DataFrame, keys: Sequence[str]) -> None:
     from sqlalchemy import bindparam, insert
 
-    url, name = parts(output)
-    kept = [key for key in keys if key in frame]
     records: list[dict[Any, Any]] = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-    with connected(url) as connection:
-        table = _table(connection, name, frame, kept, output)
-        if connection.dialect.name == POSTGRESQL:
-            quoted = connection.dialect.identifier_preparer.format_table(table)
-            connection.exec_driver_sql(f"lock table {quoted} in share row exclusive mode")
-        if not records:
-            return
-        same = table.delete()
-        for number, key in enumerate(kept):
-            value: BindParameter[Any] = bindparam(f"key_{number}")
-            column = table.c[key]
-            # an index helps equality only, and most keys are never empty
-            same = same.where(column.is_not_distinct_from(value) if frame[key].isna().any() else column == value)
-        found = frame[kept].drop_duplicates().astype(object)
-        found = found.where(found.notna(), None)
-        connection.execute(
-            same, [{f"key_{number}": value for number, value in enumerate(row)} for row in found.to_numpy().tolist()]
-        )
-        connection.execute(insert(table), records)
+    if not records:
+        return
+    same = table.delete()
+    for number, key in enumerate(keys):
+        value: BindParameter[Any] = bindparam(f"key_{number}")
+        column = table.c[key]
+        # an index helps equality only, and most keys are never empty
+        same = same.where(column.is_not_distinct_from(value) if frame[key].isna().any() else column == value)
+    found = frame[list(keys)].drop_duplicates().astype(object)
+    found = found.where(found.notna(), None)
+    connection.execute(
+        same, [{f"key_{number}": value for number, value in enumerate(row)} for row in found.to_numpy().tolist()]
+    )
+    connection.execute(insert(table), records)
 
 
 def _table(connection: Connection, name: str, frame: pd.DataFrame, keys: Sequence[str], output: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from lstmcast.data.panel import Panel
 from lstmcast.errors import UsageError
+
+_ROWS = 1_000_000  # looked at together: what is worked out of them takes some tens of megabytes
 
 
 def excerpt(panel: Panel, first: NDArray[np.int64], stop: NDArray[np.int64], *, keep_future: bool = False) -> Panel:
@@ -38,6 +41,37 @@ def excerpt(panel: Panel, first: NDArray[np.int64], stop: NDArray[np.int64], *, 
         covariates=panel.covariates[rows],
         static=panel.static[names],
         shift=panel.shift[names],
+    )
+
+
+def portions(panel: Panel, *, rows: int = _ROWS) -> Iterator[slice]:
+    """Runs of series that hold about ``rows`` rows together, one series at least; all series, in order."""
+    begin = np.append(panel.offsets[np.searchsorted(panel.series, np.arange(len(panel.ids)))], panel.offsets[-1])
+    start = 0
+    while start < len(panel.ids):
+        stop = max(start + 1, int(np.searchsorted(begin, begin[start] + rows, side="right")) - 1)
+        yield slice(start, stop)
+        start = stop
+
+
+def consecutive(panel: Panel, these: slice) -> Panel:
+    """The series ``these.start`` .. ``these.stop`` - 1 alone, in the memory of the whole: nothing is copied."""
+    if (these.start, these.stop) == (0, len(panel.ids)):
+        return panel
+    first, last = np.searchsorted(panel.series, [these.start, these.stop]).tolist()
+    begin, end = int(panel.offsets[first]), int(panel.offsets[last])
+    return replace(
+        panel,
+        ids=panel.ids[these],
+        series=panel.series[first:last] - these.start,
+        offsets=panel.offsets[first : last + 1] - begin,
+        ends=panel.ends[first:last] - begin,
+        start=panel.start[first:last],
+        values=panel.values[begin:end],
+        observed=panel.observed[begin:end],
+        covariates=panel.covariates[begin:end],
+        static=panel.static[these],
+        shift=panel.shift[these],
     )
 
 

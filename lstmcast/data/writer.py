@@ -8,8 +8,9 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
@@ -32,6 +33,7 @@ _ENDINGS: Mapping[str, Format] = {
 }
 _PACKED = (".gz", ".zst")
 _FORMULA = re.compile(r"[=+\-@\t\r]")
+_ROW_GROUP = 2**20  # rows of a Parquet file that are packed together, held until there are as many
 _FIGURE = re.compile(r"[+-]?[\d.,]+([eE][+-]?\d+)?")
 
 
@@ -49,7 +51,23 @@ def write_table(
     keep all their digits. In a table, rows with the same ``keys`` are replaced. ``safe``: see ``neutralised``. Raises
     ``ResourceError`` if it cannot be written, ``RefusedError`` if the database refuses.
     """
-    shown = neutralised(frame) if safe else frame
+    write_frames([frame], output, format=format, keys=keys, safe=safe)
+
+
+def write_frames(
+    frames: Iterable[pd.DataFrame],
+    output: str,
+    *,
+    format: Format | None = None,  # noqa: A002  # the flag's name
+    keys: Sequence[str] = (),
+    safe: bool = False,
+) -> None:
+    """As ``write_table``, of a table that comes in parts, none of them empty unless it is the only one.
+
+    Each part is written before the next is asked for, to the same bytes as all of them at once; no two hold the same
+    ``keys``. What making a part raises leaves a file or a table as it was.
+    """
+    shown = (neutralised(frame) for frame in frames) if safe else iter(frames)
     if is_url(output):
         replace_rows(shown, output, keys=keys)
         return
@@ -117,25 +135,35 @@ def neutralised(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**mended)
 
 
-def _write(frame: pd.DataFrame, file: IO[bytes], form: Format) -> None:
+def _write(frames: Iterable[pd.DataFrame], file: IO[bytes], form: Format) -> None:
     if form == "parquet":
-        _write_parquet(frame, file)
+        _write_parquet(frames, file)
         return
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-    if form == "csv":
-        frame.to_csv(text, index=False, lineterminator="\n")
-    else:
+    for number, frame in enumerate(frames):
+        if form == "csv":
+            frame.to_csv(text, index=False, header=number == 0, lineterminator="\n")
+            continue
         for record in frame.astype(object).where(frame.notna(), None).to_dict(orient="records"):
             text.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
     text.flush()
     text.detach()
 
 
-def _write_parquet(frame: pd.DataFrame, file: IO[bytes]) -> None:
+def _write_parquet(frames: Iterable[pd.DataFrame], file: IO[bytes]) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None), file)
+    tables = (pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None) for frame in frames)
+    first = next(tables)
+    held = first.slice(0, 0)
+    with parquet.ParquetWriter(file, first.schema) as writer:
+        for table in chain([first], tables):
+            held = pa.concat_tables([held, table.cast(first.schema)])
+            while held.num_rows > _ROW_GROUP:
+                writer.write_table(held.slice(0, _ROW_GROUP).combine_chunks())
+                held = held.slice(_ROW_GROUP).combine_chunks()
+        writer.write_table(held.combine_chunks())
 
 
 @contextmanager

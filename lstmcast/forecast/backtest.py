@@ -15,7 +15,8 @@ from lstmcast.data.windows import Windows
 from lstmcast.forecast.baselines import BASELINES
 from lstmcast.forecast.coherent import Coherent
 from lstmcast.forecast.intervals import at_levels, bounded, level_pairs, significant
-from lstmcast.forecast.predict import Network, quantiles_at
+from lstmcast.forecast.network import Network
+from lstmcast.forecast.predict import quantiles_at
 
 Floats = NDArray[np.float64]
 

@@ -44,11 +44,12 @@ def dependence(quantiles: Floats, actual: Floats, trained: tuple[float, ...]) ->
 
 
 def sample_paths(
-    quantiles: Floats, trained: tuple[float, ...], correlation: Floats, *, number: int, seed: int
+    quantiles: Floats, trained: tuple[float, ...], correlation: Floats, *, number: int, seed: int | np.random.Generator
 ) -> Floats:
     """``number`` S paths (N, S, H, D) through quantiles (N, H, D, Q) at the ``trained`` levels.
 
-    Each step by itself is distributed as its quantiles say; NaN where they are.
+    Each step by itself is distributed as its quantiles say; NaN where they are. A generator in the place of the
+    ``seed`` is drawn from as far as these series need it.
     """
     series, horizon, targets, _ = quantiles.shape
     lag = np.abs(np.arange(horizon)[:, None] - np.arange(horizon))

@@ -4,83 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from lstmcast.data.excerpt import consecutive
 from lstmcast.data.panel import Panel
 from lstmcast.data.relatives import Relatives
-from lstmcast.data.windows import Batch, Lanes, Piece, Windows, whole
-from lstmcast.forecast.memory import Begun, Memory, take_up
-from lstmcast.net.architecture import Architecture
-from lstmcast.net.cells import State
+from lstmcast.data.windows import Windows
+from lstmcast.forecast.memory import Memory
+from lstmcast.forecast.network import Network
+from lstmcast.forecast.standing import Standing, last_values, stand
+from lstmcast.forecast.streaming import Part, read_on, streamed
 
-
-class Network(Protocol):
-    """A ``Forecaster`` or an ``Ensemble`` of them."""
-
-    @property
-    def architecture(self) -> Architecture: ...
-
-    @property
-    def reach(self) -> int: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-    @property
-    def needs_spread(self) -> bool: ...
-
-    def __call__(
-        self,
-        context: Tensor,
-        observed: Tensor,
-        past: Tensor,
-        future: Tensor,
-        *,
-        spread: Tensor | None = None,
-        static: Tensor | None = None,
-        parents: Tensor | None = None,
-    ) -> Any: ...
-
-    def quantiles(self, prediction: Any) -> Tensor: ...
-
-    def initial_state(self, lanes: int) -> State: ...
-
-    def carry(
-        self,
-        context: Tensor,
-        observed: Tensor,
-        past: Tensor,
-        state: State,
-        starts: Tensor,
-        *,
-        static: Tensor | None = None,
-    ) -> State: ...
-
-    def stream(
-        self,
-        context: Tensor,
-        observed: Tensor,
-        past: Tensor,
-        future: Tensor,
-        state: State,
-        starts: Tensor,
-        *,
-        origins: Tensor | None = None,
-        static: Tensor | None = None,
-    ) -> tuple[Any, State]: ...
-
-
-_ROWS_OF_STATISTICS = 3  # from which classical methods have a trend to go by
 _WINDOWS = 512  # per forward pass: bounds memory, fixed so that equal input gives equal bytes
 _WORTH_THREADS = 16  # forward passes from which further threads are started; they never wait for each other
 _AHEAD = 8  # passes per thread whose results may wait to be taken
-_LANES, _ROWS = 64, 256  # of a stream
+_PASSES, _VALUES = 16, 4_000_000  # of one part of a forecast, at most: what is held of it at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +47,16 @@ class Forecast:
     rows_read: int = 0
     anew: Mapping[str, str] = field(default_factory=dict)
 
+    def some(self, these: slice) -> Forecast:
+        """Some of the series, with the memory of all."""
+        return replace(
+            self,
+            quantiles=self.quantiles[these],
+            times=self.times[these],
+            cutoff=self.cutoff[these],
+            status=self.status[these],
+        )
+
 
 def forecast(
     network: Network,
@@ -123,70 +75,97 @@ def forecast(
     the series ``excluded`` (N,) by the caller. A stateful network goes on from ``memory`` where that can be.
     ``threads`` as in ``quantiles_at``, for a network that reads windows.
     """
-    shape, short = network.architecture, panel.schema.short
+    standing = stand(network, panel, fallback=fallback, excluded=excluded, memory=memory)
+    return _of_all(network, panel, standing, threads=threads)
+
+
+def forecasts(
+    network: Network, panel: Panel, standing: Standing, *, whole: bool = False, wide: int = 0, threads: int = 1
+) -> Iterator[tuple[Panel, Forecast]]:
+    """As ``forecast``, of series that stand as ``standing`` says: some of them at a time, in order, with their panel.
+
+    Nothing that grows with the number of series is held, and each series gets what it would get from ``forecast``. Only
+    a network that reads whole trees together (the encoder ``hierarchy``) or carries a state forecasts all series at
+    once, and with ``whole`` there is one part: forecasts that are to add up are weighed against each other. ``wide``
+    figures are to be made of each forecast step besides its quantiles; the wider, the fewer series at a time.
+    """
+    shape = network.architecture
+    per_pass = _WINDOWS * shape.horizon * shape.targets * (shape.outputs + wide)
+    parts = _parts(standing.usable, most=_WINDOWS * max(1, min(_PASSES, _VALUES // per_pass)))
+    if int(standing.usable.sum()) < _WORTH_THREADS * _WINDOWS:
+        threads = 1
+    if whole or shape.stateful or shape.encoder == "hierarchy":
+        everything = _of_all(network, panel, standing, threads=threads)
+        for these in (slice(0, len(panel.ids)),) if whole else parts:
+            yield consecutive(panel, these), everything.some(these)
+        return
+    for these in parts:
+        part = consecutive(panel, these)
+        yield part, _of_all(network, part, standing.some(these), threads=threads)
+
+
+def _parts(usable: NDArray[np.bool_], *, most: int) -> Iterator[slice]:
+    """All series, in runs of ``most`` or somewhat more, which is a whole number of passes.
+
+    A run ends where the usable series so far fill their passes, or there are no more: so each window is read in the
+    company it would have were all of them read at once.
+    """
+    count = np.append(0, np.cumsum(usable))
+    ends = np.flatnonzero((count % _WINDOWS == 0) | (count == count[-1]))
+    start = 0
+    while start < len(usable):
+        near, beyond = np.searchsorted(ends, [start + most, start], side="right")
+        stop = int(max(ends[near - 1], ends[beyond]))
+        yield slice(start, stop)
+        start = stop
+
+
+def _of_all(network: Network, panel: Panel, standing: Standing, *, threads: int) -> Forecast:
+    """The forecast of every series of ``panel``, all at once."""
+    shape = network.architecture
     last = panel.last_segment()
     cutoff, rows = panel.ends[last], panel.ends[last] - panel.offsets[last]
-    known = np.add.reduceat(panel.observed.any(axis=1), panel.offsets[:-1], dtype=np.int64)[last]
-    constant = constant_series(panel)
-    begun = take_up(panel, memory, initial_state=network.initial_state) if shape.stateful else None
-    length = rows
-    if begun is not None:
-        follows = begun.continued & (panel.start[last] > begun.panel.start)  # the file holds new rows only
-        earlier = np.where(follows, begun.before + 1, 0)
-        known, length, constant = known + earlier, rows + earlier, constant & ~follows
-    usable = (known >= least_rows(network, short)) & ~constant
-    if excluded is not None:
-        usable &= ~excluded
-    levels = shape.quantiles
+    usable, constant, begun = standing.usable, standing.constant, standing.begun
     quantiles = np.full((len(last), shape.horizon, shape.targets, shape.outputs), np.nan)
     memory, read = None, 0
     if begun is not None:
-        streamed, state = _read_on(network, begun)
-        quantiles[usable] = streamed[usable]
+        read_values, state = read_on(network, begun)
+        quantiles[usable] = read_values[usable]
         memory, read = begun.remembered(state), int((begun.panel.ends - begun.panel.offsets[:-1]).sum())
     elif usable.any():
         quantiles[usable] = quantiles_at(network, panel, cutoff[usable], threads=threads)
-    repeat = _last_values(panel)[last]
-    if shape.classes:
-        sure = np.eye(shape.classes)[np.nan_to_num(repeat).astype(np.int64)]
-        quantiles[constant] = sure[constant, None]
-    else:
-        quantiles[constant] = repeat[constant, None, :, None]
-    left = ~usable & ~constant
-    repeated = left & (fallback and short != "skip")
-    if shape.classes:
-        quantiles[repeated] = sure[repeated, None]
-    else:
-        quantiles[repeated, :, :, levels.index(0.5)] = repeat[repeated, None, :]
-    status = np.select(
-        [constant, repeated, left, length < shape.context], ["constant", "fallback", "skipped", "padded"], "ok"
-    )
+    repeated = np.array([status == "fallback" for status in standing.status])
+    if (constant | repeated).any():
+        _repeat(quantiles, last_values(panel), constant, repeated, classes=shape.classes, levels=shape.quantiles)
     return Forecast(
         quantiles=quantiles,
-        levels=levels,
+        levels=shape.quantiles,
         times=panel.schema.frequency.advance(panel.start[last, None], rows[:, None] + np.arange(shape.horizon)),
         cutoff=panel.times(cutoff - 1),
-        status=tuple(str(word) for word in status),
+        status=standing.status,
         memory=memory,
         rows_read=read,
-        anew=begun.anew if begun is not None else {},
+        anew=standing.anew,
     )
 
 
-def least_rows(network: Network, short: str) -> int:
-    """Observed rows a series needs at its end to be forecast by the network, under the policy ``short``."""
-    shape = network.architecture
-    if short in {"naive", "skip"}:
-        return shape.context
-    return _ROWS_OF_STATISTICS if shape.base == "statistical" else min(shape.patch + 1, shape.context)
-
-
-def _last_values(panel: Panel) -> NDArray[np.float64]:
-    """float64 (S, D) the last observed value of each target in each segment, in the user's units; NaN where none is."""
-    row = np.where(panel.observed, np.arange(len(panel.values))[:, None], -1)
-    position = np.maximum.reduceat(row, panel.offsets[:-1])
-    values = np.take_along_axis(panel.values, np.maximum(position, 0), axis=0) + panel.shift[panel.series]
-    return np.where(position >= 0, values, np.nan)
+def _repeat(
+    quantiles: NDArray[np.float64],
+    last: NDArray[np.float64],
+    constant: NDArray[np.bool_],
+    repeated: NDArray[np.bool_],
+    *,
+    classes: int,
+    levels: tuple[float, ...],
+) -> None:
+    """Put the ``last`` values (N, D) into ``quantiles`` (N, H, D, Q): all of them of ``constant`` series (N,), which
+    are sure, the median of those that are merely ``repeated`` (N,)."""
+    if classes:
+        sure = np.eye(classes)[np.nan_to_num(last).astype(np.int64)]
+        quantiles[constant], quantiles[repeated] = sure[constant, None], sure[repeated, None]
+    else:
+        quantiles[constant] = last[constant, None, :, None]
+        quantiles[repeated, :, :, levels.index(0.5)] = last[repeated, None, :]
 
 
 def quantiles_at(
@@ -206,7 +185,6 @@ def quantiles_at(
     return out
 
 
-Part = tuple[NDArray[np.int64], NDArray[np.float32]]
 Group = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64] | None, NDArray[np.int64] | None]
 """Places of the windows asked for; the rows of those to read; lanes of their parents; which of them were asked for."""
 
@@ -242,101 +220,9 @@ def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64], thread
         read = network.quantiles(prediction).cpu().numpy()
         return places, read if asked is None else read[asked]
 
-    if threads == 1 or network.device.type != "cpu" or len(groups) < _WORTH_THREADS:
+    if threads == 1 or network.device.type != "cpu" or len(groups) == 1:
         yield from map(look, groups)
         return
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for k in range(0, len(groups), _AHEAD * threads):
             yield from pool.map(look, groups[k : k + _AHEAD * threads])
-
-
-def streamed(
-    network: Network, panel: Panel, cutoffs: NDArray[np.int64], *, state: State | None = None
-) -> Iterator[Part]:
-    """Places in ``cutoffs`` (V,) and their quantiles, less the series' shift, while the state is carried along.
-
-    It starts from nothing, or from ``state`` (S, ·) before the first row of each segment; only the rows before the
-    cutoffs are decoded.
-    """
-    segment = panel.segment_of(cutoffs - 1)
-    wanted = np.unique(segment)
-    wanted = wanted[np.argsort((panel.ends - panel.offsets[:-1])[wanted], kind="stable")]  # equal lengths together
-    for group in np.array_split(wanted, -(-len(wanted) // _LANES)):
-        places = np.flatnonzero(np.isin(segment, group))
-        lane = np.argsort(group)[np.searchsorted(np.sort(group), segment[places])]
-        row = cutoffs[places] - 1 - panel.offsets[segment[places]]
-        size = min(_ROWS, int(row.max()) + 1)
-        lanes = Lanes(panel, whole(panel, group, starts=state is None), rows=size, horizon=network.architecture.horizon)
-        own = network.initial_state(lanes.lanes) if state is None else tuple(part[group] for part in state)
-        with torch.inference_mode():
-            for index in range(int(row.max()) // size + 1):
-                now = lanes.chunk(index).to(network.device)
-                here = row // size == index
-                if not here.any():
-                    own = network.carry(now.context, now.observed, now.past, own, now.starts, static=now.static)
-                    continue
-                origins = torch.from_numpy(lane[here] * size + row[here] % size).to(network.device)
-                prediction, own = network.stream(
-                    now.context,
-                    now.observed,
-                    now.past,
-                    now.future,
-                    own,
-                    now.starts,
-                    origins=origins,
-                    static=now.static,
-                )
-                yield places[here], network.quantiles(prediction).cpu().numpy()
-
-
-def _read_on(network: Network, begun: Begun) -> tuple[NDArray[np.float64], State]:
-    """Quantiles (N, H, D, Q) after the newest row of each series, in the user's units, and the state entering it."""
-    panel, shape = begun.panel, network.architecture
-    newest = panel.ends - 1
-    left = newest - panel.offsets[:-1]
-    state = tuple(part.clone() for part in begun.state)
-    out = np.empty((len(left), shape.horizon, shape.targets, shape.outputs))
-    by_length = np.argsort(left, kind="stable")
-    with torch.inference_mode():
-        for group in np.array_split(by_length, -(-len(left) // _LANES)):
-            own = tuple(part[group] for part in state)
-            for size in (2**k for k in range(_ROWS.bit_length() - 1, -1, -1)):
-                # no lane is padded: its state is that of its own rows, whoever its neighbours are
-                while (going := np.flatnonzero(left[group] >= size)).size:
-                    now = _rows(panel, newest[group[going]] - left[group[going]], size, horizon=shape.horizon)
-                    now = now.to(network.device)
-                    before = tuple(part[going] for part in own)
-                    after = network.carry(now.context, now.observed, now.past, before, now.starts, static=now.static)
-                    for part, new in zip(own, after, strict=True):
-                        part[going] = new
-                    left[group[going]] -= size
-            for part, new in zip(state, own, strict=True):
-                part[group] = new
-            now = _rows(panel, newest[group], 1, horizon=shape.horizon).to(network.device)
-            prediction, _ = network.stream(
-                now.context, now.observed, now.past, now.future, own, now.starts, static=now.static
-            )
-            out[group] = network.quantiles(prediction)[:, 0].cpu().numpy()
-    return out + panel.shift[:, None, :, None], state
-
-
-def _rows(panel: Panel, first: NDArray[np.int64], size: int, *, horizon: int) -> Batch:
-    """``size`` rows of one segment in each lane, which go on from what was before them."""
-    limit = panel.offsets[panel.segment_of(first) + 1]
-    pieces = [[Piece(int(row), int(row) + size, int(end), starts=False)] for row, end in zip(first, limit, strict=True)]
-    return Lanes(panel, pieces, rows=size, horizon=horizon).chunk(0)
-
-
-def constant_series(panel: Panel) -> NDArray[np.bool_]:
-    """bool (N,) the series in which no target ever varies."""
-    low = np.where(panel.observed, panel.values, np.inf)
-    high = np.where(panel.observed, panel.values, -np.inf)
-    segments = panel.offsets[:-1]
-    low, high = np.minimum.reduceat(low, segments), np.maximum.reduceat(high, segments)
-    first = np.searchsorted(panel.series, np.arange(len(panel.ids)))
-    low, high = np.minimum.reduceat(low, first), np.maximum.reduceat(high, first)
-    still = high - low <= 0
-    if panel.earlier is not None:
-        before = panel.earlier.of(panel.ids)
-        still &= (before.count == 0) | ((before.squares == 0) & (before.mean == low + panel.shift))
-    return np.asarray(still.all(axis=1), dtype=np.bool_)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lstmcast.data.panel import Panel
 from lstmcast.forecast.memory import Begun, Memory, take_up
-from lstmcast.forecast.predict import Network, streamed
+from lstmcast.forecast.network import Network
+from lstmcast.forecast.streaming import streamed
 
 Parts = Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]
 

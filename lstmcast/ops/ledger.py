@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -59,13 +60,15 @@ class Ledger:
         code: int,
         *,
         facts: dict[str, Any],
-        forecasts: list[dict[str, Any]],
+        forecasts: Iterable[list[dict[str, Any]]],
         events: list[dict[str, Any]],
         row: dict[str, Any],
     ) -> None:
-        """Close the run that was published: its forecasts, events and all else become visible together."""
+        """Close the run that was published: its ``forecasts``, which come in parts, events and all else become visible
+        together."""
         with self._store.transaction() as writing:
-            writing.upsert(store.forecasts, forecasts)
+            for rows in forecasts:
+                writing.upsert(store.forecasts, rows)
             writing.upsert(store.events, [self._event(event) for event in events])
             writing.amend(self.run, self._end(code) | row | {"facts": facts})
 

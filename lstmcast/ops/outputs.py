@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from lstmcast.data.clock import Clock
 from lstmcast.data.panel import Panel
 from lstmcast.data.styles import is_zoned
 from lstmcast.errors import UsageError
-from lstmcast.forecast.backtest import target_names
 from lstmcast.forecast.intervals import significant
 
 _TEXT = dict.fromkeys(("unique_id", "target", "ds", "cutoff", "status"), str)
@@ -30,44 +29,41 @@ _SIDES = ("lo", "hi")
 TROUBLE = ("fallback", "skipped", "stale")
 
 
-def read_frame(path: Path) -> pd.DataFrame:
-    """The forecast file ``predict`` wrote as CSV, names and times as text, every digit kept."""
-    return pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""], float_precision="round_trip")
+def read_frames(path: Path, *, rows: int) -> Iterator[pd.DataFrame]:
+    """The forecast file ``predict`` wrote as CSV, ``rows`` at a time, names and times as text, every digit kept."""
+    with pd.read_csv(
+        path, dtype=_TEXT, keep_default_na=False, na_values=[""], float_precision="round_trip", chunksize=rows
+    ) as parts:
+        yield from parts
 
 
 def finished(
-    frame: pd.DataFrame,
-    panel: Panel,
-    *,
-    naive: NDArray[np.float64],
-    asked: Mapping[float, float],
-    stale: NDArray[np.bool_],
+    frame: pd.DataFrame, *, naive: NDArray[np.float64], level: NDArray[np.float64], asked: Mapping[float, float]
 ) -> pd.DataFrame:
-    """The forecasts as they are published.
+    """Forecasts (r rows) with the names and values they are published with.
 
-    Intervals asked for at adapted levels get their nominal names again (``asked`` maps these to those), a series the
-    network could not forecast gets ``naive`` (N, H, D) unless it was made to add up with others, and one without
-    recent rows (``stale``, (N,)) says so.
+    Intervals asked for at adapted levels get their nominal names again (``asked`` maps these to those), and a series
+    the network could not forecast gets ``naive`` (r,) unless it was made to add up with others; ``level`` (r,) is that
+    of the series.
     """
-    renamed = {f"y_hat-{side}-{level:g}": f"y_hat-{side}-{name:g}" for level, name in asked.items() for side in _SIDES}
+    renamed = {
+        f"y_hat-{side}-{wanted:g}": f"y_hat-{side}-{name:g}" for wanted, name in asked.items() for side in _SIDES
+    }
     frame = frame.rename(columns=renamed)
-    series = pd.Index(panel.ids).get_indexer(pd.Index(frame["unique_id"]))
-    names = target_names(panel)
-    column = pd.Index(names).get_indexer(pd.Index(frame["target"])) if "target" in frame else np.zeros(len(frame), int)
     left = (frame["status"] == "fallback").to_numpy()
     if "coherent" in frame:
         left &= (frame["coherent"] == "no").to_numpy()
-    level = panel.shift[series, column]
-    season = significant(naive[series, frame["step"].to_numpy(dtype=np.int64) - 1, column], level)
+    season = significant(naive, level)
     frame["y_hat"] = np.where(left & np.isfinite(season), season, frame["y_hat"])
-    frame.loc[stale[series], "status"] = "stale"
     return frame
 
 
 def series_status(frame: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """One row for each series of the panel: unique_id, cutoff, status, reason."""
-    first = frame.drop_duplicates("unique_id").set_index("unique_id")
-    status = first["status"].reindex(list(panel.ids)).fillna("skipped")
+    """One row for each series of the panel: unique_id, cutoff, status, reason.
+
+    ``frame`` has the columns unique_id and status, at most one row a series; a series that is not there was skipped.
+    """
+    status = frame.set_index("unique_id")["status"].reindex(list(panel.ids)).fillna("skipped")
     last = panel.ends[panel.last_segment()] - 1
     return pd.DataFrame(
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,7 +14,7 @@ import pandas as pd
 from lstmcast import __version__
 from lstmcast.artifact import CHECKPOINTS
 from lstmcast.atomic import finish_together, replace_together, sweep, sweep_folder, whole_folder
-from lstmcast.data.writer import write_json, write_table
+from lstmcast.data.writer import write_frames, write_json, write_table
 from lstmcast.errors import ResourceError, UsageError
 from lstmcast.ops.job import Job
 
@@ -73,16 +73,22 @@ def refuse_a_foreign_status(job: Job) -> None:
 
 
 def publish(
-    job: Job, work: Path, *, forecasts: pd.DataFrame, series: pd.DataFrame, status: Mapping[str, Any], fingerprint: str
+    job: Job,
+    work: Path,
+    *,
+    forecasts: Iterable[pd.DataFrame],
+    series: pd.DataFrame,
+    status: Mapping[str, Any],
+    fingerprint: str,
 ) -> None:
     """Put what lies in ``work`` in its places, all of it or nothing; the status last, with the hash of each file.
 
-    ``series`` is the table of how each fared. Raises ``ResourceError``.
+    ``forecasts`` come in parts; ``series`` is the table of how each fared. Raises ``ResourceError``.
     """
     sidecar = json.loads((work / f"{FORECASTS}.meta.json").read_text("utf-8"))
     sidecar |= {"output": str(job.forecasts), "sources": job.sources, "fingerprint": fingerprint}
     write_json(sidecar, work / "sidecar.json")
-    write_table(forecasts, str(work / "published"), format=job.file.predict.format)
+    write_frames(forecasts, str(work / "published"), format=job.file.predict.format)
     write_table(series, str(work / "series.csv"))
     names = {
         "forecasts": "published",
@@ -94,6 +100,11 @@ def publish(
     }
     places = job.outputs()
     made = {places[key]: work / name for key, name in names.items() if key in places and (work / name).is_file()}
-    digests = {str(path): hashlib.sha256(source.read_bytes()).hexdigest() for path, source in made.items()}
+    digests = {str(path): _sha256(source) for path, source in made.items()}
     write_json({**status, "lstmcast_version": __version__, "sha256": digests}, work / "status.json")
     replace_together(made | {job.status: work / "status.json"}, journal=journal(job))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -79,33 +79,36 @@ def observed(panel: Panel, *, first: int, last: int) -> pd.DataFrame:
     return together
 
 
-def baseline(panel: Panel, *, horizon: int, season: int) -> NDArray[np.float64]:
-    """Seasonal naive forecasts float64 (N, H, D) after the last observed row of each series."""
-    return baseline_forecasts(AGAINST, panel, panel.ends[panel.last_segment()], horizon=horizon, season=season)
+def baseline(panel: Panel, series: NDArray[np.int64], *, horizon: int, season: int) -> NDArray[np.float64]:
+    """Seasonal naive forecasts float64 (n, H, D) after the last observed row of each of ``series`` (n,)."""
+    return baseline_forecasts(AGAINST, panel, panel.ends[panel.last_segment()][series], horizon=horizon, season=season)
 
 
 def forecast_rows(
-    frame: pd.DataFrame, panel: Panel, *, naive: NDArray[np.float64], job: str, run: int
+    frame: pd.DataFrame,
+    panel: Panel,
+    *,
+    series: NDArray[np.int64],
+    target: NDArray[np.int64],
+    naive: NDArray[np.float64],
+    job: str,
+    run: int,
 ) -> list[dict[str, Any]]:
-    """Rows for the table ``forecasts`` from what ``predict`` wrote and the panel it was made from."""
+    """Rows for the table ``forecasts`` from what ``predict`` wrote and the panel it was made from.
+
+    Of each row of ``frame`` (r,) the ``series`` and ``target`` in the panel, and what seasonal ``naive`` says.
+    """
     last = panel.last_segment()
     cutoff, rows = panel.times(panel.ends[last] - 1), panel.ends[last] - panel.offsets[last]
     names = target_names(panel)
-    series = pd.Index(panel.ids).get_indexer(pd.Index(frame["unique_id"]))
     step = frame["step"].to_numpy(dtype=np.int64)
-    column = (
-        pd.Index(names).get_indexer(pd.Index(frame["target"]))
-        if "target" in frame
-        else np.zeros(len(frame), dtype=np.int64)
-    )
     ds = panel.schema.frequency.advance(panel.start[last][series], rows[series] + step - 1)
     bounds = [name for name in frame.columns if name.startswith("y_hat-")]
     quantiles = frame[bounds].rename(columns=lambda name: name.removeprefix("y_hat-"))
     kept = quantiles.astype(object).where(quantiles.notna(), None).to_dict("records")
-    beside = naive[series, step - 1, column]
     records = zip(
-        frame["unique_id"], column, cutoff[series].tolist(), ds.tolist(), frame["cutoff"], frame["ds"], step.tolist(),
-        frame["y_hat"].astype(float), kept, beside.tolist(), frame["status"], strict=True,
+        frame["unique_id"], target, cutoff[series].tolist(), ds.tolist(), frame["cutoff"], frame["ds"], step.tolist(),
+        frame["y_hat"].astype(float), kept, naive.tolist(), frame["status"], strict=True,
     )  # fmt: skip
     return [
         {

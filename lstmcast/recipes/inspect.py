@@ -22,7 +22,7 @@ from lstmcast.data.writer import write_table
 from lstmcast.errors import TooShortError, UsageError
 from lstmcast.fit import device as devices
 from lstmcast.forecast.backtest import scales, target_names
-from lstmcast.forecast.predict import least_rows
+from lstmcast.forecast.standing import least_rows
 from lstmcast.net.architecture import Architecture
 from lstmcast.outcome import Notice, OnProgress, Outcome, Progress, Table, silent
 from lstmcast.report.charts import check_suffix, save_chart

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,29 +15,23 @@ from numpy.typing import NDArray
 
 from lstmcast import __version__
 from lstmcast.artifact import Model, advance, load
-from lstmcast.config import NetworkSettings, ReaderSettings
+from lstmcast.config import ReaderSettings
 from lstmcast.data.ahead import ahead as rows_ahead
 from lstmcast.data.ahead import as_text, carried_on, of_file, stale, to_fill, without
 from lstmcast.data.calendar_features import extended
-from lstmcast.data.excerpt import until
+from lstmcast.data.excerpt import consecutive, portions, until
 from lstmcast.data.moments import Moments
 from lstmcast.data.panel import Panel
-from lstmcast.data.reader import Reading, read
+from lstmcast.data.reader import read
 from lstmcast.data.sources import lasting
-from lstmcast.data.writer import STDOUT, Format, check_output, is_file, write_json, write_table, write_text
+from lstmcast.data.writer import STDOUT, Format, check_output, is_file, write_frames, write_json, write_text
 from lstmcast.errors import DataError, TooShortError, UsageError
 from lstmcast.fit import device as devices
-from lstmcast.forecast.backtest import interval_columns, target_names
-from lstmcast.forecast.classes import class_columns
-from lstmcast.forecast.coherent import Coherent, Forest
-from lstmcast.forecast.conformal import corrected
-from lstmcast.forecast.intervals import bounded, significant
 from lstmcast.forecast.memory import WHY, Memory
-from lstmcast.forecast.paths import sample_paths
-from lstmcast.forecast.predict import Forecast, forecast, least_rows
-from lstmcast.forecast.reliability import Reliability
+from lstmcast.forecast.predict import Forecast, forecasts
+from lstmcast.forecast.standing import least_rows, stand
+from lstmcast.forecast.told import KEYS, Telling, wished
 from lstmcast.masking import masked
-from lstmcast.net.heads import is_probabilistic
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 from lstmcast.process import cores
 
@@ -80,81 +75,81 @@ def predict(
     devices.use_threads(threads)
     check_output(output)
     trained = load(model)
-    wish = _wish(trained, horizon, levels, samples, coherent)
+    wish = wished(trained, horizon, levels, samples, coherent)
     memory = None if trained.state is None else Memory.of(trained.state, trained.forecaster.initial_state)
     _refuse_advance(trained, advance_state, as_of)
     read_from = sources or list(trained.sources)
     reader = reader.asking_like(trained.settings.reader) if sources else reader
     if not sources and STDOUT in trained.sources:
         raise UsageError("the model was trained from standard input", remedy="name the data: lstmcast predict DATA")
-    reading = read(read_from, reader, schema=trained.schema, future=future, on_progress=on_progress)
-    reading = replace(reading, panel=replace(reading.panel, earlier=earlier))
-    panel = reading.panel if as_of is None else until(reading.panel, _cutoff(reading.panel, as_of))
+    panel, fingerprint = _read(read_from, reader, trained, future, earlier, on_progress)
+    panel = panel if as_of is None else until(panel, _cutoff(panel, as_of))
     panel = extended(panel, trained.architecture.horizon)
     panel, excluded = _ready(panel, reader, wish.horizon or 1, on_progress)
     lacking = _lacks_future(panel, wish.horizon or 1, output)
     network = trained.forecaster.to(devices.choose(device))
-    side_by_side = 1 if threads else cores()
-    kept = on_error == "naive"
-    ahead = forecast(network, panel, fallback=kept, excluded=lacking, memory=memory, threads=side_by_side)
-    for notice in _begun_anew(ahead):
+    standing = stand(network, panel, fallback=on_error == "naive", excluded=lacking, memory=memory)
+    for notice in _begun_anew(standing.anew):
         on_progress(notice)
-    failed = [name for name, status in zip(panel.ids, ahead.status, strict=True) if status in _NOT_FORECAST]
+    failed = [name for name, status in zip(panel.ids, standing.status, strict=True) if status in _NOT_FORECAST]
     strict = on_error == "fail" or panel.schema.short == "error"
-    if failed and (strict or ahead.status.count("skipped") == len(panel.ids)):
+    if failed and (strict or standing.status.count("skipped") == len(panel.ids)):
         raise _too_short(trained, panel, failed)
-    table = _table(panel, ahead, wish, trained, samples)
-    write_table(table, output, format=format, keys=("unique_id", "target", "cutoff", "ds"), safe=safe_csv)
-    facts = _facts(trained, reading, panel, ahead, output) | {"horizon": wish.horizon, "stale": excluded}
+    telling = Telling(trained, wish, samples)
+    parts = forecasts(network, panel, standing, whole=telling.whole, wide=samples, threads=1 if threads else cores())
+    seen = _Seen()
+    tables = seen.told(telling, parts)
+    write_frames(tables, output, format=format, keys=KEYS, safe=safe_csv)
+    facts = _facts(trained, fingerprint, panel, seen, output) | {"horizon": wish.horizon, "stale": excluded}
     if is_file(output):
         remembered = [lasting(source, query=reader.query, parameters=reader.query_param) for source in read_from]
-        write_json(_sidecar(trained, reading, remembered, facts), Path(f"{output}.meta.json"))
-    if advance_state and ahead.memory is not None:
-        advance(model, trained, ahead.memory.arrays())
-    if apart := int((table["coherent"] == "no").sum()) if "coherent" in table else 0:
-        on_progress(Notice(f"{apart} rows of the forecast do not add up: {_APART}", "warning"))
+        write_json(_sidecar(trained, panel, remembered, facts), Path(f"{output}.meta.json"))
+    if advance_state and seen.memory is not None:
+        advance(model, trained, seen.memory.arrays())
+    if seen.apart:
+        on_progress(Notice(f"{seen.apart} rows of the forecast do not add up: {_APART}", "warning"))
     if failed:
         cause = "too short, or without covariates for the whole horizon" if lacking.any() else "too short"
         on_progress(Notice(f"{_some(failed)} {cause}: {_fate(on_error)}", "warning"))
     return Outcome(code=6 if failed else 0, facts=facts, lines=_lines(facts, output))
 
 
-def _wish(
+@dataclass(slots=True)
+class _Seen:
+    """What is noted of a forecast while its parts are written and gone."""
+
+    status: Counter[str] = field(default_factory=Counter)
+    cutoff: int | None = None
+    apart: int = 0
+    memory: Memory | None = None
+    read_on: dict[str, int] = field(default_factory=dict)
+
+    def told(self, telling: Telling, parts: Iterable[tuple[Panel, Forecast]]) -> Iterator[pd.DataFrame]:
+        """The table of each part that has rows."""
+        for panel, ahead in parts:
+            self.status.update(ahead.status)
+            newest = int(ahead.cutoff.max())
+            self.cutoff = newest if self.cutoff is None else max(self.cutoff, newest)
+            if ahead.memory is not None:
+                self.memory = ahead.memory
+                self.read_on = {"rows_read": ahead.rows_read, "begun_anew": len(ahead.anew)}
+            table = telling.table(panel, ahead)
+            self.apart += int((table["coherent"] == "no").sum()) if "coherent" in table else 0
+            if len(table):
+                yield table
+
+
+def _read(
+    sources: list[str],
+    reader: ReaderSettings,
     trained: Model,
-    horizon: int | None,
-    levels: tuple[float, ...] | None,
-    samples: int,
-    coherent: Literal["mint", "bottom-up", "none"] | None,
-) -> NetworkSettings:
-    settings = trained.settings.network
-    most = trained.architecture.horizon
-    if horizon is not None and horizon > most:
-        raise UsageError(
-            f"the model was trained to forecast {most} rows, not {horizon}",
-            remedy=f"use --horizon {most} or less, or train again with --horizon {horizon}",
-        )
-    if levels is not None and not is_probabilistic(trained.architecture.loss):
-        raise UsageError(
-            f"a model trained with loss {trained.architecture.loss!r} knows no intervals",
-            remedy="train with --loss quantile, or leave out --levels",
-        )
-    if samples and not is_probabilistic(trained.architecture.loss):
-        raise UsageError(
-            f"a model trained with loss {trained.architecture.loss!r} knows no distribution to draw samples from",
-            remedy="train with --loss quantile, or leave out --samples",
-        )
-    if coherent not in {None, "none"} and not trained.schema.parent:
-        raise UsageError(
-            f"--coherent {coherent} makes forecasts add up, and the model does not know which series is part of which",
-            remedy="train with --parent, which names the column that says it",
-        )
-    return settings.model_copy(
-        update={
-            "horizon": horizon or most,
-            "levels": levels or settings.levels,
-            "coherent": coherent or settings.coherent or "none",
-        }
-    )
+    future: str | None,
+    earlier: Moments | None,
+    on_progress: OnProgress,
+) -> tuple[Panel, str]:
+    """The panel and the fingerprint of what was read; all else that reading learnt of each row is let go."""
+    reading = read(sources, reader, schema=trained.schema, future=future, on_progress=on_progress)
+    return replace(reading.panel, earlier=earlier), reading.fingerprint
 
 
 def _refuse_advance(trained: Model, wanted: bool, as_of: str | None) -> None:
@@ -169,10 +164,10 @@ def _refuse_advance(trained: Model, wanted: bool, as_of: str | None) -> None:
         )
 
 
-def _begun_anew(ahead: Forecast) -> Iterator[Notice]:
+def _begun_anew(anew: Mapping[str, str]) -> Iterator[Notice]:
     """Which series could not be continued from the stored state, and why."""
     for reason, why in WHY.items():
-        if names := [name for name, told in ahead.anew.items() if told == reason]:
+        if names := [name for name, told in anew.items() if told == reason]:
             level: Literal["info", "warning"] = "info" if reason in {"new", "gap"} else "warning"
             text = f"{_some(names)} {why}: read from the start of the last segment, not from the stored state"
             yield Notice(text, level)
@@ -210,8 +205,10 @@ def _lacks_future(panel: Panel, horizon: int, output: str) -> NDArray[np.bool_]:
 
     The missing rows are then written to ``missing_future.csv`` beside ``output``.
     """
-    known = rows_ahead(panel, horizon)
-    lacking = np.asarray(known.missing.any(axis=(1, 2)), dtype=np.bool_)
+    if not panel.schema.future:
+        return np.zeros(len(panel.ids), dtype=np.bool_)
+    each = (rows_ahead(consecutive(panel, these), horizon).missing.any(axis=(1, 2)) for these in portions(panel))
+    lacking = np.concatenate(list(each))
     if lacking.all():
         panel = of_file(panel)
         known = rows_ahead(panel, horizon)
@@ -227,97 +224,23 @@ def _lacks_future(panel: Panel, horizon: int, output: str) -> NDArray[np.bool_]:
     return lacking
 
 
-def _table(panel: Panel, ahead: Forecast, wish: NetworkSettings, trained: Model, samples: int) -> pd.DataFrame:
-    horizon = wish.horizon or 1
-    kept = np.array([status != "skipped" for status in ahead.status])
-    if panel.schema.classes:
-        columns, coherent = class_columns(ahead.quantiles[kept, :horizon], panel.schema.classes), None
-    else:
-        columns, coherent = _numbers(panel, ahead, kept, wish, trained, samples)
-    names, clock = target_names(panel), panel.schema.clock
-    ids, cutoff = np.array(panel.ids, dtype=object)[kept], np.array(clock.format(ahead.cutoff[kept]), dtype=object)
-    times = np.array(clock.format(ahead.times[kept, :horizon].reshape(-1)), dtype=object).reshape(-1, horizon)
-    each = horizon * len(names)
-    keys: dict[str, Any] = {
-        "unique_id": np.repeat(ids, each),
-        "target": np.tile(np.repeat(np.array(names, dtype=object), horizon), len(ids)),
-        "ds": np.repeat(times[:, None], len(names), axis=1).reshape(-1),
-        "cutoff": np.repeat(cutoff, each),
-        "step": np.tile(np.arange(1, horizon + 1), len(ids) * len(names)),
-    }
-    if len(names) == 1:
-        del keys["target"]
-    flat = {name: array.transpose(0, 2, 1).reshape(-1) for name, array in columns.items()}
-    last: dict[str, Any] = {"status": np.repeat(np.array(ahead.status, dtype=object)[kept], each)}
-    if coherent is not None:
-        last["coherent"] = np.where(np.repeat(coherent.holds, len(names), axis=0).reshape(-1), str(wish.coherent), "no")
-    return pd.DataFrame(keys | flat | last)
-
-
-def _numbers(
-    panel: Panel, ahead: Forecast, kept: NDArray[np.bool_], wish: NetworkSettings, trained: Model, samples: int
-) -> tuple[dict[str, NDArray[Any]], Coherent | None]:
-    """Point forecast, intervals and paths, each (N', H, D), of the series ``kept`` (N,), and what made them add up."""
-    raw = ahead.quantiles[kept, : wish.horizon]
-    vouched = corrected(raw, ahead.levels, np.array(trained.calibration["width_factors"]))
-    coherent = _coherent(panel, ahead, kept, vouched, wish, trained)
-    vouched = vouched if coherent is None else coherent.quantiles
-    columns = interval_columns(bounded(vouched, wish), ahead.levels, wish)
-    whole = list(columns)
-    if samples:
-        columns |= _sampled(vouched, ahead.levels, wish, trained, samples)
-    columns = {name: significant(values, panel.shift[kept, None]) for name, values in columns.items()}
-    if coherent is not None:
-        columns |= coherent.settled({name: columns[name] for name in whole})
-    return dict(columns), coherent
-
-
-def _coherent(
-    panel: Panel,
-    ahead: Forecast,
-    kept: NDArray[np.bool_],
-    quantiles: NDArray[np.float64],
-    wish: NetworkSettings,
-    trained: Model,
-) -> Coherent | None:
-    """The ``quantiles`` (N', H, D, Q) of the series ``kept`` (N,), made to add up if that is wished."""
-    if wish.coherent in {None, "none"}:
-        return None
-    series = np.flatnonzero(kept)
-    reliability = Reliability.read(trained.calibration.get("errors", {}), targets=quantiles.shape[2])
-    variance = reliability.of(panel, season=int(trained.summary["season"]))
-    forest = Forest.of(panel, series, ahead.cutoff[series], np.zeros_like(series))
-    return forest.reconciled(
-        quantiles, middle=ahead.levels.index(0.5), variance=variance[series], how=str(wish.coherent)
-    )
-
-
-def _sampled(
-    quantiles: NDArray[np.float64], levels: tuple[float, ...], wish: NetworkSettings, trained: Model, samples: int
-) -> dict[str, NDArray[np.float64]]:
-    """One column (N, H, D) per path."""
-    joined = np.array(trained.calibration["dependence"])
-    paths = sample_paths(quantiles, levels, joined, number=samples, seed=trained.settings.training.seed)
-    return {f"sample-{k + 1}": bounded(paths[:, k], wish) for k in range(samples)}
-
-
-def _facts(trained: Model, reading: Reading, panel: Panel, ahead: Forecast, output: str) -> dict[str, Any]:
-    counts = {status: ahead.status.count(status) for status in sorted(set(ahead.status))}
+def _facts(trained: Model, fingerprint: str, panel: Panel, seen: _Seen, output: str) -> dict[str, Any]:
     return {
         "output": masked(output),
         "series": len(panel.ids),
-        "status": counts,
-        "cutoff": panel.schema.clock.format(ahead.cutoff[[int(ahead.cutoff.argmax())]])[0],
+        "status": dict(sorted(seen.status.items())),
+        "cutoff": panel.schema.clock.format(np.array([seen.cutoff]))[0],
         "model_id": trained.identity,
-        "fingerprint": reading.fingerprint,
+        "fingerprint": fingerprint,
         **({"classes": list(panel.schema.classes)} if panel.schema.classes else {}),
-    } | ({} if ahead.memory is None else {"rows_read": ahead.rows_read, "begun_anew": len(ahead.anew)})
+        **seen.read_on,
+    }
 
 
-def _sidecar(trained: Model, reading: Reading, sources: list[str], facts: dict[str, Any]) -> dict[str, Any]:
+def _sidecar(trained: Model, panel: Panel, sources: list[str], facts: dict[str, Any]) -> dict[str, Any]:
     return facts | {
         "lstmcast_version": __version__,
-        "schema": reading.panel.schema.model_dump(mode="json"),
+        "schema": panel.schema.model_dump(mode="json"),
         "season": trained.summary["season"],
         "sources": sources,
         "seed": trained.settings.training.seed,

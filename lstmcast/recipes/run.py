@@ -13,7 +13,6 @@ import pandas as pd
 
 from lstmcast.artifact import Model, load
 from lstmcast.data.schema import require_numbers
-from lstmcast.data.writer import write_table
 from lstmcast.errors import (
     LstmcastError,
     TooShortError,
@@ -29,6 +28,7 @@ from lstmcast.ops.lock import held
 from lstmcast.ops.policy import LATELY, Health, due, health, not_worse, promote, trained_at, trained_until
 from lstmcast.ops.schedule import schedule, this_program
 from lstmcast.ops.store import Store, opened
+from lstmcast.ops.tonight import Tonight
 from lstmcast.ops.unchanged import is_unchanged, model_is_there, nothing_new
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 from lstmcast.recipes.detect import detect_anomalies
@@ -130,25 +130,25 @@ class _Night:
             scored = self.store.scored(job.name, cutoffs=LATELY)
             model, new_rows = self.renew(model, scored, intake, attempt, ledger)
             state = health(model, scored, since=trained_until(model))
-            frame, rows = self.predict(model, scored, intake, ledger, work)
+            tonight, series = self.predict(model, scored, intake, work)
             events = self.detect(intake, work)
             self.report(intake, work)
-            series = outputs.series_status(frame, intake.panel)
             code = self.verdict(series, intake, state, events)
             require_at_rest(job.sources, delivered)
             self.facts |= {"model_id": model.identity, "fingerprint": delivered.fingerprint, "exit_code": code}
             told = {**self.facts, "finished_at": self.wishes.now.isoformat(timespec="seconds")}
             publishing.publish(
-                job, work, forecasts=frame, series=series, status=told, fingerprint=delivered.fingerprint
+                job, work, forecasts=tonight.frames(), series=series, status=told, fingerprint=delivered.fingerprint
             )
             cursor = next_cursor(intake, delivered, model, noted)
-        row = {
-            "fingerprint": delivered.fingerprint,
-            "model_id": model.identity,
-            "cursor": cursor and cursor | {"new_rows": new_rows},
-        }
-        names = {"series_names": list(intake.panel.ids)}
-        ledger.close(code, facts=self.facts | names, forecasts=rows, events=events, row=row)
+            row = {
+                "fingerprint": delivered.fingerprint,
+                "model_id": model.identity,
+                "cursor": cursor and cursor | {"new_rows": new_rows},
+            }
+            facts = self.facts | {"series_names": list(intake.panel.ids)}
+            rows = tonight.rows(job=job.name, run=ledger.run)
+            ledger.close(code, facts=facts, forecasts=rows, events=events, row=row)
         return Outcome(code=code, facts=self.facts, lines=self.lines())
 
     def look_back(self, ledger: Ledger, intake: Intake, last: Mapping[str, Any] | None) -> None:
@@ -211,10 +211,8 @@ class _Night:
         self.facts["trained"] = True
         ledger.trained(until=intake.ends)
 
-    def predict(
-        self, model: Model, scored: pd.DataFrame, intake: Intake, ledger: Ledger, work: Path
-    ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-        """The forecasts as they will be published, and as the store keeps them."""
+    def predict(self, model: Model, scored: pd.DataFrame, intake: Intake, work: Path) -> tuple[Tonight, pd.DataFrame]:
+        """The forecasts as they will be published, and how each series fared."""
         part, machine, panel = self.job.file.predict, self.job.settings.training, intake.panel
         asked: dict[float, float] = {}
         if is_probabilistic(model.architecture.loss):
@@ -235,19 +233,10 @@ class _Night:
             on_progress=self.on_progress,
         )
         horizon = part.horizon or model.architecture.horizon
-        naive = scoring.baseline(panel, horizon=horizon, season=int(model.summary["season"]))
+        tonight = Tonight(output, panel, horizon=horizon, season=int(model.summary["season"]))
         nominal = {wanted: level for level, wanted in asked.items()}
-        frame = outputs.read_frame(output)
-        frame = outputs.finished(
-            frame,
-            panel,
-            naive=naive,
-            asked=nominal,
-            stale=outputs.stale(panel, self.job.file.stale_after, self.wishes.now),
-        )
-        write_table(frame, str(output))
-        rows = scoring.forecast_rows(frame, panel, naive=naive, job=self.job.name, run=ledger.run)
-        return frame, rows
+        stale = outputs.stale(panel, self.job.file.stale_after, self.wishes.now)
+        return tonight, tonight.finish(asked=nominal, stale=stale)
 
     def detect(self, intake: Intake, work: Path) -> list[dict[str, Any]]:
         """Look for anomalies; the events no earlier run has told of."""

@@ -1,0 +1,67 @@
+"""Network: what forecasting asks of a network, whether it is one or an ensemble."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from lstmcast.net.architecture import Architecture
+from lstmcast.net.cells import State
+
+
+class Network(Protocol):
+    """A ``Forecaster`` or an ``Ensemble`` of them."""
+
+    @property
+    def architecture(self) -> Architecture: ...
+
+    @property
+    def reach(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def needs_spread(self) -> bool: ...
+
+    def __call__(
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        future: Tensor,
+        *,
+        spread: Tensor | None = None,
+        static: Tensor | None = None,
+        parents: Tensor | None = None,
+    ) -> Any: ...
+
+    def quantiles(self, prediction: Any) -> Tensor: ...
+
+    def initial_state(self, lanes: int) -> State: ...
+
+    def carry(
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        state: State,
+        starts: Tensor,
+        *,
+        static: Tensor | None = None,
+    ) -> State: ...
+
+    def stream(
+        self,
+        context: Tensor,
+        observed: Tensor,
+        past: Tensor,
+        future: Tensor,
+        state: State,
+        starts: Tensor,
+        *,
+        origins: Tensor | None = None,
+        static: Tensor | None = None,
+    ) -> tuple[Any, State]: ...
