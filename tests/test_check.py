@@ -173,6 +173,14 @@ def test_a_number_named_as_missing_is_empty_in_the_repaired_copy(ending: str, tm
     assert [found["message"] for found in again.facts["findings"]] == ["2 values are missing (2 empty)"]
 
 
+def test_spellings_of_missing_values_that_the_repaired_copy_leaves_out_are_counted(tmp_path: Path) -> None:
+    cells = {7: "-999", 9: "-999.0", 12: "NA", 13: "", 20: " NA"}
+    path = write(tmp_path, "ds,y\n" + "".join(f"{n},{cells.get(n, n / 2)}\n" for n in range(60)))
+    outcome = check([path], settings=ReaderSettings(na_values=("-999",)), fix=tmp_path / "repaired.csv")
+    assert "3 cells that mean missing left empty (2 'NA', 1 '-999')" in outcome.lines
+    assert "1 number of y left empty (--na-values)" in outcome.lines
+
+
 @pytest.mark.parametrize("name", ["forecast.csv", "a_forecast.csv"])
 def test_a_forecast_among_the_data_is_named(name: str, tmp_path: Path) -> None:
     write(tmp_path, "ds,y\n1,1\n2,2\n", name="data.csv")

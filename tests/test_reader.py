@@ -676,7 +676,7 @@ def test_a_static_covariate_of_a_wide_file_is_refused(tmp_path: Path) -> None:
         ({"resample": "5 mins"}, "--resample '5 mins' is not a frequency"),
         ({"encoding": "cp1525"}, "there is no text encoding called 'cp1525'"),
         ({"date_format": ("%Q",)}, "--date-format '%Q' is not a time format"),
-        ({"date_format": ("%j %Y",)}, "--date-format '%j %Y' holds a directive that cannot be written back"),
+        ({"date_format": ("%A %Y",)}, "--date-format '%A %Y' holds a directive that cannot be written back"),
         ({"holidays": "XX"}, "--holidays XX: no public holidays are known"),
         ({"since": "yesterday"}, "--since 'yesterday' is no time"),
         ({"target": ("y",), "future": ("y",)}, "column 'y' is named by --target and --future"),

@@ -181,14 +181,19 @@ def _texts(
     frames, lines, changes = [], [], _rewritten(dialect)
     numeric = {*schema.targets, *schema.past, *schema.future, *schema.static, schema.time_col}
     opened, _ = open_sources(sources, query=settings.query, parameters=settings.query_param)
+    emptied: Counter[str] = Counter()
     for source in opened:
-        frame, numbers, found, comments = _source_texts(source, schema, numeric)
+        frame, numbers, found, comments = _source_texts(source, schema, numeric, emptied)
         changes += _count(comments, "comment line", "left out")
         frames.append(
             frame if schema.id_col or len(opened) == 1 or schema.wide else frame.assign(unique_id=source.stem)
         )
         lines.append(numbers)
         changes += [finding.message for finding in found]
+    listed = ", ".join(f"{count} {token!r}" for token, count in emptied.most_common(5))
+    changes += _count(
+        emptied.total(), "cell", f"that mean{'' if emptied.total() > 1 else 's'} missing left empty ({listed})"
+    )
     return pd.concat(frames, ignore_index=True), np.concatenate(lines), changes
 
 
@@ -198,9 +203,12 @@ def _divided(number: str) -> str:
 
 
 def _source_texts(
-    source: Source, schema: Schema, numeric: Collection[str | None]
+    source: Source, schema: Schema, numeric: Collection[str | None], emptied: Counter[str]
 ) -> tuple[pd.DataFrame, NDArray[np.int64], list[Finding], int]:
-    """The rows of a source as text without what stands below them, their lines, and how many lines were comments."""
+    """The rows of a source as text without what stands below them, their lines, and how many lines were comments.
+
+    ``emptied`` counts the spellings of missing values that are left out.
+    """
     found: list[Finding] = []
     comments: list[int] = []
     if source.table is not None:
@@ -209,8 +217,13 @@ def _source_texts(
     else:
         text, comments = without_comments(decode(source, schema.dialect.encoding)[0])
         body = split_header(text, schema.dialect, label=source.label)
-        untouched = [name for name in body.names if name not in numeric]
-        frame, lines, found = load(body, schema.dialect, label=source.label, as_text=body.names, whole_text=untouched)
+        frame, lines, found = load(body, schema.dialect, label=source.label, as_text=(), whole_text=body.names)
+        tokens = schema.dialect.tokens()
+        for name in [name for name in body.names if name in numeric and name in frame]:
+            bare = frame[name].str.strip()
+            gone = bare.isin(tokens)
+            emptied.update(bare[gone & (bare != "")])
+            frame[name] = frame[name].mask(gone)
     below, told = footer(frame, lines, time=schema.time_col, label=source.label)
     rows = len(frame) - below
     return frame.iloc[:rows], lines[:rows], [*found, *told], len(comments)
