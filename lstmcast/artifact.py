@@ -197,6 +197,11 @@ def advance(path: Path, model: Model, state: Mapping[str, NDArray[Any]]) -> None
         file.write(packed(dict(state), metadata=metadata))
 
 
+def state_digest(model: Model) -> str | None:
+    """The sha256 of what ``model`` carries now; None where it carries nothing."""
+    return None if model.state is None else _digest(model.state)
+
+
 def seen_until(model: Model, panel: Panel) -> NDArray[np.int64]:
     """int64 (N,) time of the last row of each series that ``model`` saw in training; the least int64 for none.
 

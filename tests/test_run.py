@@ -526,6 +526,70 @@ def test_a_stateful_model_reads_on_from_night_to_night(tmp_path: Path) -> None:
     pd.testing.assert_series_equal(one, two, rtol=1e-4)  # intervals adapt to what each night has scored
 
 
+@pytest.mark.parametrize("change", ["appended", "a gap", "one series only", "above its level"])
+def test_a_stateful_model_reads_the_tail_alone_and_forecasts_as_from_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(delivery, "TAIL_ROWS", 60)
+    folder, whole = tmp_path / "tail", tmp_path / "whole"
+    network, training = {"hidden": 4, "decoder": "direct", "patch": 4}, {"max_steps": 6, "stateful": True}
+    rows = hourly()
+    if change == "above its level":
+        rows["y"] += 1e7  # which is taken off before float32, and depends on the rows that are read
+    elif change == "a gap":  # shorter than max_gap in one series, longer in the other
+        gone = {"north": range(FIRST // 2 + 3, FIRST // 2 + 5), "south": range(FIRST // 2 + 3, FIRST // 2 + 20)}
+        hour = rows.groupby("unique_id").cumcount()
+        rows = rows[[k not in gone[name] for name, k in zip(rows["unique_id"], hour, strict=True)]]
+    elif change == "one series only":
+        rows = rows[(rows["unique_id"] == "north") | (rows.groupby("unique_id").cumcount() < FIRST // 2)]
+    folder.mkdir()
+    rows.head(FIRST).to_csv(folder / "sales.csv", index=False)
+    job = write_job(folder, network=network, training=training)
+    run(job)
+    shutil.copytree(folder, whole)
+    for night in (FIRST + 14, FIRST + 41, FIRST + 49):  # in the middle of a patch
+        for place in (folder, whole):
+            rows.head(night).to_csv(place / "sales.csv", index=False)
+        read = run(job).facts["read"]
+        assert read == ("all" if change == "above its level" else "tail")
+        with monkeypatch.context() as patched:
+            patched.setattr("lstmcast.ops.intake._tail_is_enough", lambda *_: False)
+            assert run(whole / "sales.yaml").facts["read"] == "all"
+        assert outputs(folder)["forecasts.csv"] == outputs(whole)["forecasts.csv"]
+        assert outputs(folder)["status.csv"] == outputs(whole)["status.csv"]
+        one, two = (load(place / "models" / "sales").state for place in (folder, whole))
+        assert one is not None
+        assert two is not None
+        for name in one:
+            np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
+def test_a_state_that_read_other_rows_than_were_noted_reads_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "TAIL_ROWS", 60)
+    network, training = {"hidden": 4, "decoder": "direct", "patch": 4}, {"max_steps": 6, "stateful": True}
+    deliver(tmp_path, FIRST)
+    job = write_job(tmp_path, network=network, training=training)
+    run(job)
+    for file in ("sales.csv", "other.csv"):  # a file with other rows comes between, by hand
+        rows = hourly().head(FIRST + DAY)
+        rows.assign(y=rows["y"] + (file == "other.csv")).to_csv(tmp_path / file, index=False)
+    assert command(["predict", str(tmp_path / "other.csv"), "-m", str(tmp_path / "models" / "sales"), "--advance",
+                    "-o", str(tmp_path / "by-hand.csv"), "-q"]) == 0  # fmt: skip
+    assert run(job).facts["read"] == "all"
+
+
+def test_a_stateful_model_that_also_detects_reads_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "TAIL_ROWS", 60)
+    network, training = {"hidden": 4, "decoder": "direct", "patch": 4}, {"max_steps": 6, "stateful": True}
+    deliver(tmp_path, FIRST)
+    job = write_job(tmp_path, network=network, training=training, detect={})
+    run(job)
+    deliver(tmp_path, FIRST + DAY)
+    assert run(job).facts["read"] == "all"
+
+
 def test_a_clock_that_jumps_changes_neither_forecasts_nor_policy(folder: Path) -> None:
     job = write_job(folder, retrain={"max_age": "7d", "max_skill_drop": "900%"}, stale_after="2d")
     true = dt.datetime(2024, 3, 17, 1, tzinfo=dt.UTC)

@@ -154,7 +154,8 @@ def take_up(panel: Panel, memory: Memory | None, *, initial_state: Callable[[int
 
     A series is read from the start of its last segment where nothing is remembered, where the rows read before are not
     all there or not the same, where it now ends before the newest row remembered, and after a gap longer than
-    ``max_gap``. A file that begins after the newest row remembered is its continuation.
+    ``max_gap``. A file that begins after the newest row remembered is its continuation. Of a panel that is the tail of
+    longer series (``panel.earlier``) the rows before it, and those it shares with them, are taken for what was read.
     """
     fresh = tuple(part.clone() for part in initial_state(len(panel.ids)))  # some are one tensor under several names
     none = np.full(len(panel.ids), -1)
@@ -181,17 +182,21 @@ def _usable(panel: Panel, memory: Memory) -> tuple[NDArray[np.int64], dict[str, 
     first_segment = np.r_[True, panel.series[1:] != panel.series[:-1]][last]
     far = (missed > panel.schema.max_gap) & (panel.schema.gaps != "zero")
     covered = ~follows & (start == memory.begin[m]) & (rows <= there)
+    cut = _is_tail(panel)
+    inside = cut & ~follows & (start > memory.begin[m]) & _newest_row(panel, memory, m)[1]
     why = np.select(
         [
             index < 0,
             end < newest,
+            cut & follows & first_segment,
             follows & far,
             ((memory.shift[m] == 0) != (panel.shift == 0)).any(axis=1),
             follows & on_grid & first_segment,
+            inside,
             ~follows & (start > memory.begin[m]),
             ~covered,
         ],
-        ["new", "earlier", "gap", "level", "", "shorter", "restated"],
+        ["new", "earlier", "shorter", "gap", "level", "", "", "shorter", "restated"],
         "",
     )
     compared = np.flatnonzero(covered & (why == ""))
@@ -217,6 +222,19 @@ def _lone(panel: Panel, memory: Memory) -> bool:
     return len(memory.ids) == len(panel.ids) == 1 and panel.schema.id_col is None and not panel.schema.wide
 
 
+def _is_tail(panel: Panel) -> NDArray[np.bool_]:
+    """bool (N,) the series that have rows before the panel."""
+    if panel.earlier is None:
+        return np.zeros(len(panel.ids), dtype=np.bool_)
+    return np.asarray((panel.earlier.of(panel.ids).count > 0).any(axis=1), dtype=np.bool_)
+
+
+def _newest_row(panel: Panel, memory: Memory, m: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """int64 (N,) which row of the last segment is the newest remembered, and whether it lies on the grid."""
+    start = panel.start[panel.last_segment()]
+    return panel.schema.frequency.locate(start, np.maximum(memory.newest[m], start))
+
+
 def _missed(panel: Panel, memory: Memory, m: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """int64 (N,) rows between the newest remembered and the last segment's first, where that follows, and whether it
     lies on the grid."""
@@ -240,7 +258,7 @@ def _rest(panel: Panel, memory: Memory | None, index: NDArray[np.int64]) -> tupl
         between = _missed(panel, memory, np.maximum(index, 0))[0][on]
         missed[on] = np.where(follows, between, 0)
         first = first.copy()
-        first[on] += np.where(follows, 0, memory.rows[m])
+        first[on] += np.where(follows, 0, _newest_row(panel, memory, np.maximum(index, 0))[0][on] + 1)
         leading[on], before[on] = 1 + missed[on], memory.rows[m] - 1
         start, shift = start.copy(), shift.copy()
         start[on], shift[on] = memory.newest[m], memory.shift[m]

@@ -56,7 +56,8 @@ def stand(
     if begun is not None:
         follows = begun.continued & (panel.start[last] > begun.panel.start)  # the file holds new rows only
         earlier = np.where(follows, begun.before + 1, 0)
-        known, length, constant = known + earlier, length + earlier, constant & ~follows
+        known, constant = known + earlier, constant & ~follows
+        length = np.where(begun.continued, begun.before + begun.panel.ends - begun.panel.offsets[:-1], length)
     usable = (known >= least_rows(network, short)) & ~constant
     if excluded is not None:
         usable &= ~excluded

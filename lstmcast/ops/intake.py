@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lstmcast.artifact import Model, seen_until
+from lstmcast.artifact import Model, load, seen_until, state_digest
 from lstmcast.data.moments import Moments
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
@@ -66,13 +66,13 @@ def take_in(
     written to ``work``. Raises what reading raises.
     """
     schema = model.schema if model else None
-    if noted is not None and model is not None and _tail_is_enough(noted, delivered, model):
+    if noted is not None and model is not None and _tail_is_enough(job, noted, delivered, model):
         tail = deliveries.write_tail(noted, work)
         try:
             reading = read([str(tail)], job.settings.reader, schema=schema)
         except DataError:
             reading = None  # told by the reading below, with the lines of the whole file
-        if reading is not None and deliveries.continues(noted, reading):
+        if reading is not None and deliveries.continues(noted, reading) and _at_one_level(model, reading.panel):
             added = reading.rows - noted["tail_rows"]
             on_progress(Notice(f"{added:,} rows were appended; the last {reading.rows:,} rows are read"))
             earlier = Moments.read(noted["earlier"]) if noted.get("earlier") else None
@@ -102,21 +102,38 @@ def refuse_older(intake: Intake, last: Mapping[str, Any] | None) -> list[str]:
     return sorted(set(before["series_names"]) - set(intake.panel.ids))
 
 
-def next_cursor(intake: Intake, delivered: Delivery, model: Model, noted: Mapping[str, Any] | None) -> Any:
-    """What to note for the next night; None where it must read everything."""
-    if intake.tail and noted is not None:
-        return deliveries.advanced(noted, delivered, intake.reading)
-    need = max(2 * model.forecaster.reach + model.architecture.horizon, deliveries.TAIL_ROWS)
-    return deliveries.cursor(delivered, intake.reading, rows=need)
+def next_cursor(
+    job: Job, intake: Intake, delivered: Delivery, model: Model, noted: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """What to note for the next night, also of the state that ``job`` left in its model; None where it must read
+    everything."""
+    found = deliveries.advanced(noted, delivered, intake.reading) if intake.tail and noted is not None else None
+    if found is None:
+        need = max(2 * model.forecaster.reach + model.architecture.horizon, deliveries.TAIL_ROWS)
+        found = deliveries.cursor(delivered, intake.reading, rows=need)
+    if found is None or not model.architecture.stateful:
+        return found
+    return found | {"state": state_digest(load(job.model))}
 
 
-def _tail_is_enough(noted: Mapping[str, Any], delivered: Delivery, model: Model) -> bool:
-    if noted["offset"] is None:
+def _tail_is_enough(job: Job, noted: Mapping[str, Any], delivered: Delivery, model: Model) -> bool:
+    if noted["offset"] is None or not delivered.grew:
         return False
     short = noted["tail_rows"] <= _GROWN * deliveries.TAIL_ROWS * len(noted["last"])
-    scale_known = bool(noted.get("earlier")) or not model.forecaster.needs_spread
-    reads_all = model.architecture.stateful or not scale_known
-    return delivered.grew and short and not reads_all
+    if model.architecture.stateful:
+        # the state must be the one that read the rows which were hashed; rows since the training are judged from the
+        # state of the training, which the tail does not reach
+        known = bool(noted.get("earlier")) and noted.get("state") == state_digest(model)
+        return short and known and job.file.detect is None
+    return short and (bool(noted.get("earlier")) or not model.forecaster.needs_spread)
+
+
+def _at_one_level(model: Model, panel: Panel) -> bool:
+    """Whether a tail is read to the digits of the whole: a level that is taken off before the cast is that of the rows
+    read, and what a state has seen does not change with them."""
+    if model.state is None:
+        return True
+    return not model.state["shift"].any() and not panel.shift.any()
 
 
 def _rows_since_training(model: Model, panel: Panel, trained_to: int | None) -> int:

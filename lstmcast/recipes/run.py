@@ -140,7 +140,7 @@ class _Night:
             publishing.publish(
                 job, work, forecasts=tonight.frames(), series=series, status=told, fingerprint=delivered.fingerprint
             )
-            cursor = next_cursor(intake, delivered, model, noted)
+            cursor = next_cursor(job, intake, delivered, model, noted)
             row = {
                 "fingerprint": delivered.fingerprint,
                 "model_id": model.identity,
