@@ -5,7 +5,11 @@
 The file is long (`unique_id,ds,y`); its last weeks arrive night by night. One delivery is late, one restates rows, one
 comes twice, one is corrupt, one night the clocks change, one run is killed. Prints a JSON line a night and a last one
 with the verdict: each night's exit code is as documented, the store holds exactly one forecast per night and series,
-a training was begun by the policy, and the accuracy over time can be drawn. Exit code 1 if not.
+every forecast stands at its hour of the wall clock, a training was begun by the policy, and the accuracy over time can
+be drawn. Exit code 1 if not.
+
+The store tells fewer runs than nights: one that finds nothing new (late, doubled) leaves no line there, one that is
+killed leaves its own beside that of its repetition. It tells one training more than the policy began, the first.
 """
 
 from __future__ import annotations
@@ -23,13 +27,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
 NIGHTS, HORIZON = 30, 24
 LATE, RESTATED, TWICE, CORRUPT, CRASH = 5, 9, 12, 16, 24
 CHANGE = pd.Timestamp("2017-03-12")  # the day clocks were set forward: one hour of every series is missing
-RESTATED_ROW = pd.Timedelta(days=RESTATED - 2)
+UNFINISHED = -1  # what the store says of a run that was killed
 RUN = """
 import datetime, json, sys
 from pathlib import Path
@@ -79,18 +84,21 @@ def month(folder: Path, rows: pd.DataFrame, first: pd.Timestamp, *, steps: int) 
     }
     (folder / "load.yaml").write_text(yaml.safe_dump(job))
     faults: list[str] = []
+    codes: list[int] = []
     trained = 0
     for night in range(1, NIGHTS + 1):
         now = first.to_pydatetime() + dt.timedelta(days=night, hours=2, minutes=15)
         expected = deliver(folder, rows, first, night)
         if night == CRASH:
             crash(folder, now)
+            codes.append(UNFINISHED)
         told = one_night(folder, now)
+        codes += [] if told.get("noop") else [told["code"]]
         trained += bool((told.get("retrain") or {}).get("due"))
         print(json.dumps({"night": night, "now": str(now), "happens": expected["what"], **told}), flush=True)
         if told["code"] != expected["code"] or bool(told.get("noop")) != expected["noop"]:
             faults.append(f"night {night} ({expected['what']}): {told}, expected {expected}")
-    return verdict(folder, rows["unique_id"].nunique(), trained, faults)
+    return verdict(folder, rows, trained, codes, faults)
 
 
 def deliver(folder: Path, rows: pd.DataFrame, first: pd.Timestamp, night: int) -> dict[str, Any]:
@@ -138,21 +146,26 @@ def crash(folder: Path, now: dt.datetime) -> None:
         os.kill(process.pid, signal.SIGKILL)
 
 
-def verdict(folder: Path, series: int, trained: int, faults: list[str]) -> int:
-    """Judge the month by its store."""
+def verdict(folder: Path, rows: pd.DataFrame, trained: int, codes: list[int], faults: list[str]) -> int:
+    """Judge the month by its store; ``codes`` are those of the runs that must have left a line there."""
+    series = rows["unique_id"].nunique()
     with sqlite3.connect(folder / "lstmcast.db") as database:
         counts = database.execute(
             "SELECT unique_id, cutoff, count(*), count(DISTINCT ds) FROM forecasts GROUP BY 1, 2"
         ).fetchall()
         scored = database.execute("SELECT count(*) FROM scores").fetchone()[0]
-        codes = [code for (code,) in database.execute("SELECT exit_code FROM runs ORDER BY run")]
+        runs = database.execute("SELECT exit_code, trained_at IS NOT NULL FROM runs ORDER BY run").fetchall()
+        naive = pd.read_sql_query("SELECT unique_id, cutoff_text, ds_text, baseline FROM forecasts", database)
     nights = NIGHTS - 3  # the late one, the doubled one and the corrupt one forecast nothing
     if len(counts) != nights * series or {row[2:] for row in counts} != {(HORIZON, HORIZON)}:
         faults.append(f"{len(counts)} forecasts for {nights} nights of {series} series, rows {sorted(set(counts))[:3]}")
-    if not trained:
-        faults.append("no training was begun by the policy")
-    if codes.count(-1) != 1:
-        faults.append(f"{codes.count(-1)} runs died, not the one that was killed")
+    trainings = {"first": sum(begun for _, begun in runs) - trained, "by policy": trained}
+    if trainings["first"] != 1 or not trained:
+        faults.append(f"trainings: {trainings}")
+    if [code for code, _ in runs] != codes:
+        faults.append(f"the store tells the exit codes {[code for code, _ in runs]}, they were {codes}")
+    if moved := shifted(rows, naive):
+        faults.append(f"the hours are shifted after {moved}")
     chart = folder / "accuracy.png"
     draw = ["-m", "lstmcast", "history", str(folder / "load.yaml"), "-o", str(chart)]
     subprocess.run([sys.executable, *draw], check=True)
@@ -161,9 +174,22 @@ def verdict(folder: Path, series: int, trained: int, faults: list[str]) -> int:
     litter = [path.name for path in folder.rglob("*.tmp")]
     if litter:
         faults.append(f"litter: {litter}")
-    told = {"nights": NIGHTS, "series": series, "forecasts": len(counts), "scored": scored, "trainings": trained}
-    print(json.dumps(told | {"exit_codes": codes, "faults": faults}))
+    told = {"nights": NIGHTS, "series": series, "forecasts": len(counts), "scored": scored, "trainings": trainings}
+    print(json.dumps(told | {"runs": len(runs), "exit_codes_of_runs": codes, "faults": faults}))
     return 1 if faults else 0
+
+
+def shifted(rows: pd.DataFrame, naive: pd.DataFrame) -> list[str]:
+    """The cutoffs after which seasonal naive, which stands beside each forecast, repeats another hour of the day than
+    its own: in a week around the change of clocks as ever."""
+    known = rows.set_index(["unique_id", "ds"])["y"]
+    time = pd.to_datetime(naive["ds_text"])
+    before = [(time - pd.Timedelta(days=days)).dt.strftime("%Y-%m-%d %H:%M:%S") for days in (1, 7)]
+    found = [known.reindex(pd.MultiIndex.from_arrays([naive["unique_id"], text])).to_numpy() for text in before]
+    # the row that was restated, and the hour that is missing, are repeated from elsewhere
+    own = [np.isclose(values, naive["baseline"], rtol=1e-6) for values in found]
+    share = pd.DataFrame({"cutoff": naive["cutoff_text"], "own": own[0] | own[1]}).groupby("cutoff")["own"].mean()
+    return [str(cutoff) for cutoff, part in share.items() if part < 1 - 1 / HORIZON - 1e-9]
 
 
 if __name__ == "__main__":

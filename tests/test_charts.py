@@ -13,6 +13,7 @@ import pytest
 
 from lstmcast.errors import DataError, UsageError
 from lstmcast.recipes.plot import plot
+from lstmcast.report.accuracy import accuracy_chart
 from lstmcast.report.charts import MAX_PANELS, MAX_POINTS, anomaly_chart, forecast_chart, save_chart, thin
 
 HORIZON = 6
@@ -68,6 +69,20 @@ def test_a_forecast_shows_median_every_interval_history_and_cutoff() -> None:
     assert panel["title"]["text"] == "A"
     assert "2024-05-01" in panel["title"]["subtitle"]
     assert [layer["mark"]["type"] for layer in panel["layer"]].count("rule") == 1
+
+
+def test_rows_after_the_cutoff_are_what_came_true_and_no_history() -> None:
+    history = history_frame(["A", "B"])
+    later = history.assign(ds=history["ds"] + pd.Timedelta(days=40), y=history["y"] + 100)
+    later = later[(later["unique_id"] == "A") & (later["ds"] > "2024-05-01")]  # B ends where its forecast begins
+    chart = forecast_chart(forecast_frame(["A", "B"]), pd.concat([history, later]))
+    assert entries(chart) == {"history", "what came true", "forecast", "80 % interval", "97.5 % interval"}
+    true = [rows for rows in datasets(chart) if max((row.get("y") or 0) for row in rows) >= 100]
+    assert len(true) == 1
+    assert [row["ds"][:10] for row in true[0]] == [f"2024-05-0{day}" for day in range(1, HORIZON + 2)]
+    assert true[0][0]["y"] < 100  # the last row known joins the two lines
+    known = [rows for rows in datasets(chart) if "y" in rows[0] and rows != true[0]]
+    assert [rows[-1]["ds"][:10] for rows in known] == ["2024-05-01"]  # one set of rows, as both series are alike
 
 
 def test_a_forecast_without_history_has_none_in_its_legend() -> None:
@@ -156,6 +171,16 @@ def test_thinning_keeps_the_extremes_and_the_order() -> None:
     assert {777, 55_555} <= set(kept.index)
     assert kept.index.is_monotonic_increasing
     assert kept["y"].isna().any()
+
+
+def test_accuracy_is_drawn_in_a_panel_each_for_error_skill_and_coverage() -> None:
+    nights = pd.DataFrame({"cutoff": ["a", "b"], "mae": [1.0, 2.0], "baseline_mae": [2.0, 2.0], "skill": [0.5, 0.0]})
+    told = accuracy_chart(nights.assign(**{"coverage-80": [0.7, 0.9]}), title="T").to_dict()
+    text = [json.dumps(panel) for panel in told["vconcat"]]
+    for panel, name in zip(text, ["mean absolute error", "skill against seasonal naive", "inside"], strict=True):
+        assert name in panel
+    unknown = accuracy_chart(nights.assign(skill=[None, None]), title="T").to_dict()
+    assert ["mean absolute error" in json.dumps(panel) for panel in unknown["vconcat"]] == [True]
 
 
 @pytest.mark.parametrize(

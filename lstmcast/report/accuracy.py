@@ -13,14 +13,19 @@ _WIDTH = 720
 
 
 def accuracy_chart(nights: pd.DataFrame, *, title: str) -> Any:
-    """Two panels over the nights: mean absolute errors, and the share of actuals inside each interval.
+    """Three panels over the nights: mean absolute errors, the skill, and the share of actuals inside each interval.
 
-    ``nights`` has a column ``cutoff`` (text, in order), ``mae``, ``baseline_mae`` and ``coverage-LEVEL`` columns.
+    ``nights`` has a column ``cutoff`` (text, in order), ``mae``, ``baseline_mae``, ``skill`` and ``coverage-LEVEL``
+    columns. Without a skill in any night, or without intervals, their panel is left out.
     """
     order = nights["cutoff"].tolist()
     levels = [name.removeprefix("coverage-") for name in nights.columns if name.startswith("coverage-")]
     errors = nights.rename(columns={"mae": "forecast", "baseline_mae": "seasonal naive"})
     panels = [_lines(errors, ["forecast", "seasonal naive"], order, "mean absolute error")]
+    if nights["skill"].notna().any():
+        skill = _lines(nights, ["skill"], order, "skill against seasonal naive")
+        no_better = alt.Chart(pd.DataFrame({"value": [0.0]})).mark_rule(strokeDash=[4, 3]).encode(y="value:Q")
+        panels.append(no_better + skill)
     if levels:
         held = nights.rename(columns={f"coverage-{level}": level for level in levels})
         panels.append(_lines(held, levels, order, "share of actuals inside"))

@@ -26,6 +26,7 @@ MAX_POINTS = 5_000
 SUFFIXES = (".png", ".svg", ".html")
 
 _HISTORY, _FORECAST, _FLAG, _EVENT = "#4d4d4d", "#0072b2", "#d55e00", "#e69f00"
+_ACTUAL, _TRUE = "#009e73", "what came true"
 _BANDS = ("#8fc1e3", "#cfe3f2", "#e6f0f8")  # narrow to wide; further levels share the last
 _PIXEL_SCALE = 2
 _TAIL_HORIZONS, _TAIL_ROWS = 4, 60
@@ -41,16 +42,20 @@ def forecast_chart(forecast: pd.DataFrame, history: pd.DataFrame | None = None, 
     ``forecast`` has the columns of a forecast file (``unique_id, ds, cutoff, y_hat, y_hat-lo-80, ...``, perhaps
     ``target``), ``history`` the columns ``unique_id, ds, y`` (and ``target`` where the forecast has it). ``ds`` and
     ``cutoff`` are datetimes without a zone, or numbers. Where a series has several cutoffs the last one is drawn.
+    What the history tells of times after the cutoff is drawn as what came true, in a line of its own.
     """
     levels = interval_levels(forecast.columns)
     bands = {_interval(level): _BANDS[min(rank, len(_BANDS) - 1)] for rank, level in enumerate(levels)}
-    legend = _Legend(({"history": _HISTORY} if history is not None else {}) | {"forecast": _FORECAST} | bands)
     past = {} if history is None else dict(_by_series(history))
     series, panels = _by_series(forecast), []
-    for key, rows in series[:MAX_PANELS]:
-        last = rows[rows["cutoff"] == rows["cutoff"].max()]
-        layers = _forecast_layers(last, past.get(key), levels, legend, value_title)
-        panels.append((key, f"last row known: {_written(last['cutoff'].iloc[0])} (dashed)", layers))
+    drawn = [(key, rows[rows["cutoff"] == rows["cutoff"].max()]) for key, rows in series[:MAX_PANELS]]
+    parts = {key: _before_and_after(past[key], rows) for key, rows in drawn if key in past}
+    known = {"history": _HISTORY} if history is not None else {}
+    true = {_TRUE: _ACTUAL} if any(len(after) for _, after in parts.values()) else {}
+    legend = _Legend(known | true | {"forecast": _FORECAST} | bands)
+    for key, last in drawn:
+        layers = _forecast_layers(last, parts.get(key), levels, legend, value_title)
+        panels.append((key, f"last row known: {_written(last['cutoff'].iloc[0])} (upright line)", layers))
     return _page(panels, title="Forecast", series=len(series))
 
 
@@ -131,8 +136,22 @@ def _by_series(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return [(" · ".join(map(str, key)), part) for key, part in rows.groupby(kept, sort=False)]
 
 
+def _before_and_after(history: pd.DataFrame, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The last rows a forecast could see, and those it is to be held against, with the row before them."""
+    cutoff, end = rows["cutoff"].iloc[0], rows["ds"].max()
+    history = history.sort_values("ds")
+    before = history[history["ds"] <= cutoff].tail(max(_TAIL_ROWS, _TAIL_HORIZONS * len(rows)))
+    after = history[(history["ds"] > cutoff) & (history["ds"] <= end)]
+    after = after if after["y"].notna().any() else after.head(0)
+    return before, pd.concat([before.tail(1), after]) if len(after) and len(before) else after
+
+
 def _forecast_layers(
-    rows: pd.DataFrame, history: pd.DataFrame | None, levels: list[str], legend: _Legend, value_title: str
+    rows: pd.DataFrame,
+    history: tuple[pd.DataFrame, pd.DataFrame] | None,
+    levels: list[str],
+    legend: _Legend,
+    value_title: str,
 ) -> Any:
     rows = thin(rows.sort_values("ds"), columns=["y_hat"])
     bounds = {f"y_hat-{side}-{level}": f"{side}{rank}" for rank, level in enumerate(levels) for side in ("lo", "hi")}
@@ -142,11 +161,11 @@ def _forecast_layers(
     for rank in reversed(range(len(levels))):
         band = drawn.mark_area().encode(x=x, y=_value(f"lo{rank}", value_title), y2=f"hi{rank}")
         layers.append(legend(band, _interval(levels[rank])))
-    if history is not None:
-        tail = history.sort_values("ds").tail(max(_TAIL_ROWS, _TAIL_HORIZONS * len(rows)))
-        line = _data(thin(tail, columns=["y"])[["ds", "y"]]).mark_line(strokeWidth=1.5)
-        shown = line.encode(x=x, y=_value("y", value_title), tooltip=[time, _tip("y", tail, "value")])
-        layers.append(legend(shown, "history"))
+    for part, name, dash in zip(history or (), ("history", _TRUE), ([1, 0], [5, 2]), strict=False):
+        if len(part):
+            line = _data(thin(part, columns=["y"])[["ds", "y"]]).mark_line(strokeWidth=1.5, strokeDash=dash)
+            shown = line.encode(x=x, y=_value("y", value_title), tooltip=[time, _tip("y", part, "value")])
+            layers.append(legend(shown, name))
     dots = alt.OverlayMarkDef(size=16) if len(rows) <= _MOST_DOTS else False
     median = drawn.mark_line(strokeWidth=2, point=dots).encode(x=x, y=_value("y_hat", value_title))
     layers.append(legend(median.encode(tooltip=[time, _tip("y_hat", rows, "forecast")]), "forecast"))
