@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lstmcast.anomaly.schooling import DROPOUT, LARGEST_ERROR, LARGEST_PINBALL
 from lstmcast.anomaly.sequences import BACKS, FACTS, LEVELS
 from lstmcast.net import weights
 from lstmcast.net.embed import Embed
@@ -20,8 +21,6 @@ from lstmcast.net.heads.quantile import QuantileHead
 from lstmcast.net.stack import Stack
 
 PATCH = 8
-_DROPOUT = 0.1
-_LARGEST_ERROR, _LARGEST_PINBALL = 50.0, 10.0  # what was anomalous in training must not teach
 
 
 class Asked(NamedTuple):
@@ -61,13 +60,13 @@ class RowForecaster(nn.Module):
         _, state = self.stack(rows, self.stack.initial_state(len(rows)))
         step = self.position + self.question(asked.facts)
         read, _ = self.stack.step(step, tuple(part.unsqueeze(1) for part in state))
-        raw = self.write(F.dropout(read, _DROPOUT, self.training))
+        raw = self.write(F.dropout(read, DROPOUT, self.training))
         return self.head.quantiles(raw, raw.new_zeros(raw.shape[:-1]))
 
     def loss(self, asked: Asked, answers: Tensor, counted: Tensor) -> Tensor:
         """Mean pinball loss of ``answers`` (B, H), where ``counted`` (B, H)."""
-        error = ((answers - asked.level) / asked.scale).clamp(-_LARGEST_ERROR, _LARGEST_ERROR)
+        error = ((answers - asked.level) / asked.scale).clamp(-LARGEST_ERROR, LARGEST_ERROR)
         error = error[..., None] - self(asked)
         level = error.new_tensor(LEVELS)
-        pinball = 2 * torch.maximum(level * error, (level - 1) * error).clamp(max=_LARGEST_PINBALL)
+        pinball = 2 * torch.maximum(level * error, (level - 1) * error).clamp(max=LARGEST_PINBALL)
         return (pinball.mean(-1) * counted).sum() / counted.numel()

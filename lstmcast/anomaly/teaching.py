@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lstmcast.anomaly.network import Asked, RowForecaster
+from lstmcast.anomaly.schooling import AVERAGE, BATCH, DECAY, LARGEST_BATCH, RATE, rate
 from lstmcast.anomaly.sequences import BACKS, Questions, Sequences
-
-_BATCH, _LARGEST_BATCH = 48, 192
-_RATE, _DECAY, _AVERAGE = 3e-3, 1e-3, 0.98
 
 
 def weights_of(network: RowForecaster) -> dict[str, NDArray[np.float32]]:
@@ -64,7 +62,7 @@ def teach(
     since = np.zeros_like(first) if since is None else since
     taught = np.flatnonzero(stop - first >= 2)
     low, high = torch.from_numpy(np.maximum(first, 1)[taught]), torch.from_numpy(stop[taught])
-    batch = min(_LARGEST_BATCH, _BATCH * math.ceil(math.sqrt(len(taught))))
+    batch = min(LARGEST_BATCH, BATCH * math.ceil(math.sqrt(len(taught))))
     generator = torch.Generator().manual_seed(seed)
     parameters: list[Tensor] = list(network.parameters())
     biases = [p for name, p in network.named_parameters() if name.startswith("stack") and "bias" in name]
@@ -72,13 +70,13 @@ def teach(
     groups: list[dict[str, Any]] = [{"params": others}, {"params": biases, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(
         groups,
-        lr=_RATE,
+        lr=RATE,
         betas=(0.9, 0.99),
-        weight_decay=_DECAY,
+        weight_decay=DECAY,
         foreach=True,
     )
     average = [p.detach().clone() for p in parameters]
-    peak, rise = (_RATE, 0.2) if anew else (_RATE / 2, 0.1)
+    peak, rise = (RATE, 0.2) if anew else (RATE / 2, 0.1)
     backs = torch.tensor(BACKS)
     network.train()
     with torch.random.fork_rng(devices=[]):
@@ -96,16 +94,10 @@ def teach(
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
             for group in optimiser.param_groups:
-                group["lr"] = _rate((step + 1) / steps, peak, rise)
+                group["lr"] = rate((step + 1) / steps, peak, rise)
             optimiser.step()
             with torch.no_grad():
-                torch._foreach_lerp_(average, parameters, 1 - min(_AVERAGE, (step + 1) / (step + 10)))
+                torch._foreach_lerp_(average, parameters, 1 - min(AVERAGE, (step + 1) / (step + 10)))
     with torch.no_grad():
         for p, mean in zip(parameters, average, strict=True):
             p.copy_(mean)
-
-
-def _rate(done: float, peak: float, rise: float) -> float:
-    if done < rise:
-        return peak * done / rise
-    return peak * (0.5 * (1 + math.cos(math.pi * (done - rise) / (1 - rise))) + 0.02)

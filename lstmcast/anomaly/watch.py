@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lstmcast.anomaly.lessons import FIRST_STEPS, FOLD_STEPS, REFIT_STEPS, lesson_ends, ordinary
 from lstmcast.anomaly.remembering import NOTHING_FORGOTTEN, Forgotten, begin_of
 from lstmcast.anomaly.rhythm import Rhythm
+from lstmcast.anomaly.schooling import drawn, school
 from lstmcast.anomaly.sequences import BACKS, CONTEXT, LEVELS, Sequences, Unit, measure_unit
 from lstmcast.anomaly.surprise import surprise
 from lstmcast.anomaly.telling import Ask, Weights, lstm_quantiles, tell
@@ -133,7 +134,7 @@ class _Lane:
 
 
 class _Lessons:
-    """Lessons and forecasts over channels that have a unit. Torch is loaded by the first lesson there is."""
+    """Lessons and forecasts over channels that have a unit. Torch is loaded for cells other than the LSTM alone."""
 
     def __init__(self, sequences: Sequences, lanes: Sequence[_Lane], plan: Plan, threads: int | None) -> None:
         self.sequences, self.lanes, self.plan, self.threads = sequences, lanes, plan, threads
@@ -172,24 +173,19 @@ class _Lessons:
         self, first: Times, stop: Times, lesson: int | None, before: Weights | None, since: Times | None = None
     ) -> Weights:
         """The weights after a lesson from rows ``first`` .. ``stop`` - 1; None is one of the folds."""
+        plan, anew = self.plan, before is None
+        number, steps = {None: (0, FOLD_STEPS), 0: (1, FIRST_STEPS)}.get(lesson, (9 + (lesson or 0), REFIT_STEPS))
+        steps = max(1, round(steps * plan.steps / FIRST_STEPS))
+        seed = plan.seed * 1000 + number
+        if plan.cell == "lstm":
+            weights = drawn(hidden=plan.hidden, seed=plan.seed) if before is None else before
+            return school(weights, self.sequences, first, stop, steps=steps, seed=seed, since=since, anew=anew)
         from lstmcast.anomaly.teaching import network_of, teach, weights_of  # torch takes two seconds to load
         from lstmcast.fit import device
 
         device.use_threads(self.threads)
-        plan = self.plan
-        number, steps = {None: (0, FOLD_STEPS), 0: (1, FIRST_STEPS)}.get(lesson, (9 + (lesson or 0), REFIT_STEPS))
         network = network_of(cell=plan.cell, hidden=plan.hidden, seed=plan.seed, weights=before)
-        steps = max(1, round(steps * plan.steps / FIRST_STEPS))
-        teach(
-            network,
-            self.sequences,
-            first,
-            stop,
-            steps=steps,
-            seed=plan.seed * 1000 + number,
-            since=since,
-            anew=before is None,
-        )
+        teach(network, self.sequences, first, stop, steps=steps, seed=seed, since=since, anew=anew)
         return weights_of(network)
 
     def _asked(self, weights: Weights) -> Ask:
