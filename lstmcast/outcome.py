@@ -36,6 +36,19 @@ def silent(_: Report) -> None:
     """An ``on_progress`` that drops everything."""
 
 
+def once(on_progress: OnProgress) -> OnProgress:
+    """``on_progress`` that passes on every notice the first time only, for a recipe made of others."""
+    told: set[Notice] = set()
+
+    def new_only(report: Report) -> None:
+        if report not in told:
+            on_progress(report)
+        if isinstance(report, Notice):
+            told.add(report)
+
+    return new_only
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Rows a person reads and a pipe can take; printed on stdout."""

@@ -11,7 +11,7 @@ import pytest
 
 from lstmcast.cli.console import Console, Manners, _progress_bar
 from lstmcast.cli.failures import Failure
-from lstmcast.outcome import Notice, Outcome, Progress, Table
+from lstmcast.outcome import Notice, Outcome, Progress, Report, Table, once
 
 CAPS = pytest.CaptureFixture[str]
 
@@ -196,3 +196,29 @@ def test_without_a_log_file_the_log_format_is_that_of_stderr(capsys: CAPS) -> No
         ("error", "no rows"),
         ("remedy", "name another file"),
     ]
+
+
+def test_in_a_json_log_letters_stay_letters_where_the_stream_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = Console()
+    console.adopt(Manners(log_file=tmp_path / "run.jsonl", log_format="jsonl"))
+    console.on_progress(Notice("Köln \u2013 Łódź"))
+    console.close()
+    assert "Köln \u2013 Łódź" in (tmp_path / "run.jsonl").read_text(encoding="utf-8")
+    for encoding in ("utf-8", "latin-1", "ascii"):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+        monkeypatch.setattr(sys, "stderr", stream)
+        Console(Manners(log_format="jsonl")).on_progress(Notice("Köln \u2013 Łódź"))
+        stream.flush()
+        line = stream.buffer.getvalue().decode(encoding)
+        assert json.loads(line)["message"] == "Köln \u2013 Łódź"
+        assert ("Köln" in line) == (encoding == "utf-8")
+
+
+def test_a_notice_that_comes_from_two_recipes_is_passed_on_once() -> None:
+    said: list[Report] = []
+    on_progress = once(said.append)
+    for report in (Notice("a"), Progress("step", 1, 2), Notice("a"), Notice("a", "warning"), Progress("step", 1, 2)):
+        on_progress(report)
+    assert said == [Notice("a"), Progress("step", 1, 2), Notice("a", "warning"), Progress("step", 1, 2)]

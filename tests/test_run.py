@@ -399,13 +399,29 @@ def test_history_tells_every_night_and_draws_it(folder: Path, capsys: pytest.Cap
     names, *rows = [line.split("\t") for line in shown.out.splitlines()]
     assert names == ["cutoff", "scored", "mae", "baseline_mae", "skill", "coverage-80", "coverage-95"]
     assert [row[:2] for row in rows] == [["2024-03-16 23:00:00", "24"], ["2024-03-17 23:00:00", "24"]]
-    assert "4 runs, 1 trainings" in shown.err
+    assert "4 runs, 1 training;" in shown.err
     assert any(line.startswith("skill    ") and len(line) == 11 for line in shown.err.splitlines())
     assert "Accuracy of sales" in chart.read_text()
     one = history(folder / "sales.yaml", series=("north",)).facts["nights"]
     assert [night["scored"] for night in one] == [12, 12, 12]
     with pytest.raises(UsageError, match="no forecast of a series 'east'"):
         history(folder / "sales.yaml", series=("east",))
+
+
+def test_a_series_that_is_late_is_named_and_the_first_night_says_everything_once(tmp_path: Path) -> None:
+    rows = hourly().head(FIRST)
+    rows["y"] += np.where(np.arange(len(rows)) == FIRST - 100, 500, 0)  # an event of the past
+    rows.head(FIRST - 1).to_csv(tmp_path / "sales.csv", index=False)
+    detect = {"output": "out/anomalies.csv", "events": "out/events.csv"}
+    job = write_job(tmp_path, detect=detect, training={"max_steps": 2})
+    outcome, said = notices(job)
+    texts = [notice.text for notice in said]
+    assert len(texts) == len(set(texts))
+    assert "1 of 2 series end before the newest row: south" in texts
+    events = len(outcome.facts["new_events"])
+    assert events
+    assert f"{events} events in the rows up to now: {tmp_path / 'out' / 'events.csv'}" in texts
+    assert not [text for text in texts if text.startswith("new event")]
 
 
 def test_history_before_the_first_actual_says_so(first_night: Path) -> None:

@@ -126,7 +126,8 @@ class Console:
         if level == "info" and self.manners.quiet:
             return
         if self._log is None and self.manners.log_format == "jsonl":
-            self._write_error(_log_line(text, level, "jsonl").rstrip("\n"))
+            line = _log_line(text, level, "jsonl", encoding=getattr(sys.stderr, "encoding", None))
+            self._write_error(line.rstrip("\n"))
             return
         prefix = f"{level}: " if level in _COLOURS else ""
         colour = _COLOURS.get(level) if self._coloured(sys.stderr) else None
@@ -234,10 +235,12 @@ def _visible(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", masked(text))
 
 
-def _log_line(text: str, level: str, form: str | None) -> str:
+def _log_line(text: str, level: str, form: str | None, *, encoding: str | None = "utf-8") -> str:
+    """A line of a log; in JSON letters stay letters, to be found again, where the ``encoding`` has them all."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     if form == "jsonl":
-        return json.dumps({"time": now, "level": level, "message": text}) + "\n"
+        plain = (encoding or "").lower().replace("-", "") != "utf8"
+        return json.dumps({"time": now, "level": level, "message": text}, ensure_ascii=plain) + "\n"
     return f"{now} {level}: {text}\n"
 
 

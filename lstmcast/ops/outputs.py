@@ -80,6 +80,12 @@ def newest(panel: Panel) -> NDArray[np.int64]:
     return panel.times(panel.ends[panel.last_segment()] - 1)
 
 
+def behind(panel: Panel) -> list[str]:
+    """The series that end before the newest row of all."""
+    ends = newest(panel)
+    return [panel.ids[k] for k in np.flatnonzero(ends < ends.max())]
+
+
 def stale(panel: Panel, limit: dt.timedelta | None, now: dt.datetime) -> NDArray[np.bool_]:
     """bool (N,) series whose last row is older than ``limit``. Raises ``UsageError`` where times are plain numbers."""
     if limit is None:

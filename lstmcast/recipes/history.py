@@ -81,9 +81,14 @@ def by_night(scored: pd.DataFrame) -> pd.DataFrame:
 def _told(name: str, facts: dict[str, Any]) -> str:
     nights = facts["nights"]
     if not nights:
-        return f"{name}: {facts['runs']} runs, and no forecast has met its actuals yet"
+        return f"{name}: {_many(facts['runs'], 'run')}, and no forecast has met its actuals yet"
     rows = sum(night["scored"] for night in nights)
-    return f"{name}: {facts['runs']} runs, {facts['trainings']} trainings; {rows:,} forecast rows scored"
+    runs, trainings = _many(facts["runs"], "run"), _many(facts["trainings"], "training")
+    return f"{name}: {runs}, {trainings}; {rows:,} forecast rows scored"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _known(values: pd.Series) -> list[float | None]:

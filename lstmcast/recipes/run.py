@@ -30,7 +30,7 @@ from lstmcast.ops.schedule import schedule, this_program
 from lstmcast.ops.store import Store, opened
 from lstmcast.ops.tonight import Tonight
 from lstmcast.ops.unchanged import is_unchanged, model_is_there, nothing_new
-from lstmcast.outcome import Notice, OnProgress, Outcome, silent
+from lstmcast.outcome import Notice, OnProgress, Outcome, once, silent
 from lstmcast.recipes.detect import detect_anomalies
 from lstmcast.recipes.listing import choices
 from lstmcast.recipes.plot import plot
@@ -72,7 +72,7 @@ def run(
         return Outcome(facts={"schedule": text}, text=text)
     wishes = Wishes(now or dt.datetime.now().astimezone(), accept_older, fail_on_anomaly, fail_on_drift)
     with held(job.lock, kind=job.file.lock, timeout=lock_timeout), opened(job.store) as store:
-        return _Night(job, store, wishes, on_progress).go()
+        return _Night(job, store, wishes, once(on_progress)).go()
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ class _Night:
             model, new_rows = self.renew(model, scored, intake, attempt, ledger)
             state = health(model, scored, since=trained_until(model))
             tonight, series = self.predict(model, scored, intake, work)
-            events = self.detect(intake, work)
+            events = self.detect(intake, work, first=last is None)
             self.report(intake, work)
             code = self.verdict(series, intake, state, events)
             require_at_rest(job.sources, delivered)
@@ -238,8 +238,8 @@ class _Night:
         stale = outputs.stale(panel, self.job.file.stale_after, self.wishes.now)
         return tonight, tonight.finish(asked=nominal, stale=stale)
 
-    def detect(self, intake: Intake, work: Path) -> list[dict[str, Any]]:
-        """Look for anomalies; the events no earlier run has told of."""
+    def detect(self, intake: Intake, work: Path, *, first: bool) -> list[dict[str, Any]]:
+        """Look for anomalies; the events no earlier run has told of. Those of the ``first`` are history."""
         if self.job.file.detect is None:
             return []
         try:
@@ -259,6 +259,9 @@ class _Night:
         known = self.store.known_events(self.job.name)
         fresh = [event for event in found if event["event_id"] not in known]
         self.facts |= {"events": len(found), "new_events": fresh}
+        if first and fresh:
+            self.say(f"{len(fresh)} events in the rows up to now: {self.job.outputs()['events']}")
+            return fresh
         for event in fresh:
             self.say(f"new event, {event['severity']}: {event['message']}", "warning")
         return fresh
@@ -276,6 +279,9 @@ class _Night:
         drifted = drop is not None and drop > self.job.file.retrain.max_skill_drop
         self.facts |= {"job": self.job.name, "noop": False, "series": len(series), "status": counts}
         self.facts |= {"health": state.facts(), "drift": drifted}
+        if late := outputs.behind(intake.panel):
+            some = ", ".join(late[:3]) + (" and others" if len(late) > 3 else "")
+            self.say(f"{len(late)} of {len(intake.panel.ids)} series end before the newest row: {some}")
         if drifted:
             self.say(f"drift: the skill is {drop:.1%} lower than at training", "warning")
         if outputs.stale(intake.panel, self.job.file.stale_after, self.wishes.now).all():
