@@ -686,3 +686,18 @@ def test_a_static_covariate_of_a_wide_file_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_flag_is_told_before_any_file_is_opened(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         examine(["no-such-file.csv"], ReaderSettings(**asked))
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "meant"),
+    [
+        ("売上,日付\n", "cp932", "cp932"),
+        ("Größe,Datum\n", "cp1252", "cp1252"),
+        ("Größe\x81,Datum\n", "latin-1", "latin-1"),
+    ],
+)
+def test_the_encoding_that_is_proposed_is_one_that_fits(text: str, written: str, meant: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes((text + "1,2024-01-01\n2,2024-01-02\n").encode(written))
+    (found,) = examine([str(path)], ReaderSettings()).findings
+    assert (found.code, found.fix) == ("encoding", f"--encoding {meant}")

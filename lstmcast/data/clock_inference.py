@@ -90,7 +90,7 @@ def _styled_clock(
 def _written(formats: tuple[str, ...], texts: NDArray[np.object_], *, tz: str | None, day_first: bool | None) -> Clock:
     """A clock that writes the way ``texts`` are written: leading zeros and decimals."""
     given = pd.Series(texts)
-    lone = r"^\d[-/. ]|^\d{1,4}[-/.]\d[-/.]|^\d{4}[-/.](?:\d{1,2}[-/.])?\d(?:\D|$)"
+    lone = r"^\d[-/. ]|^\d{1,4}[-/.]\d[-/.]|^\d{4}[-/.](?:\d{1,2}[-/.])?\d(?:\D|$)|[年月]\d[月日]"
     return Clock(
         kind="datetime",
         formats=formats,

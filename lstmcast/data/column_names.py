@@ -21,6 +21,7 @@ WEAK_IDS = (
     *("sku", "store", "item", "product", "article", "shop", "symbol", "ticker", "sensor", "device", "meter", "site"),
     *("station", "location", "region", "country", "city", "name", "key", "code", "host", "machine", "channel", "group"),
 )
+COUNTERS = ("#", "no", "no.", "nr", "nr.", "row", "rownum", "record", "index", "lfd. nr.", "n°")
 TARGETS = ("y", "target", "value", "values", "_value")
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from lstmcast.config import ReaderSettings
 from lstmcast.data import styles, time_column
 from lstmcast.data.categories import is_yes_or_no
-from lstmcast.data.column_names import IDS, PARTS, TARGETS, as_flag, listed, require
+from lstmcast.data.column_names import COUNTERS, IDS, PARTS, TARGETS, as_flag, listed, require
 from lstmcast.data.dialect import kind
 from lstmcast.data.findings import RefusedError, refuse
 from lstmcast.data.frame import NAMELESS
@@ -60,6 +60,8 @@ def looks(
 ) -> tuple[dict[str, str], str | None]:
     """What the columns hold by the look of their first cells, and which of them is the time."""
     found = kinds(names, rows)
+    if settings.time_col is None:
+        time_column.refuse_months_apart(names, rows)
     stamped, still = time_column.stamped(names, rows), time_column.still(names, rows)
     return found, time_column.pick_time(found, settings, stamped=stamped, still=still)
 
@@ -174,8 +176,9 @@ def _numeric(frame: pd.DataFrame, name: str, found: Mapping[str, str], settings:
 
 
 def _is_row_index(frame: pd.DataFrame, name: str, numeric: Sequence[str]) -> bool:
-    """A first column without a name that counts the rows: what a data frame leaves behind when saved."""
-    if not name.startswith(NAMELESS) or name != frame.columns[0] or len(numeric) < 2 or not is_number(frame[name]):
+    """A column that counts the rows, without a name (what a data frame leaves behind when saved) or called so."""
+    nameless = name.startswith(NAMELESS) and name == frame.columns[0]
+    if not (nameless or name.strip().lower() in COUNTERS) or len(numeric) < 2 or not is_number(frame[name]):
         return False
     return bool((np.diff(frame[name].to_numpy()) == 1).all())
 
@@ -224,7 +227,8 @@ def _pick_target(numeric: list[str], frame: pd.DataFrame, time: str | None) -> t
         raise _no_target(frame, time)
     if len(numeric) > MOST_GUESSED:
         raise _too_many(numeric)
-    fix = f"--target {as_flag(numeric[0])}  # or another of them; or --wide to forecast each as a series of its own"
+    likely = next((name for name in numeric if frame[name].nunique() > 1), numeric[0])
+    fix = f"--target {as_flag(likely)}  # or another of them; or --wide to forecast each as a series of its own"
     if time is not None and frame[time].duplicated().any():
         whole = [name for name in numeric if pd.api.types.is_integer_dtype(frame[name])]
         naming = [name for name in whole if separates(frame, time, name)]

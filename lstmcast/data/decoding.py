@@ -60,10 +60,20 @@ def _undecodable(source: Source, encoding: str, error: UnicodeDecodeError) -> Ex
     shown = source.data[max(error.start - 8, 0) : error.start + 4]
     if b"\0" in source.data[:1000]:
         return refuse("binary", f"{source.label} is not a text file (line {line})", fix="name a CSV file", line=line)
-    other = "latin-1" if _UNDEFINED_IN_CP1252 & set(source.data) else "cp1252"
+    other = "cp1252" if not _UNDEFINED_IN_CP1252 & set(source.data) else _japanese(source.data) or "latin-1"
     return refuse(
         "encoding",
         f"{source.label} line {line} is not {encoding}: {shown!r}",
         fix=f"--encoding {other}",
         line=line,
     )
+
+
+def _japanese(data: bytes) -> str | None:
+    """The encoding of a text with hiragana or katakana, or Chinese characters, as Japanese programs write it."""
+    try:
+        text = data.decode("cp932")
+    except UnicodeDecodeError:
+        return None
+    foreign = [sign for sign in text if not sign.isascii()]
+    return "cp932" if all("\u3000" <= sign <= "\u9fff" or "\uff00" <= sign <= "\uffef" for sign in foreign) else None

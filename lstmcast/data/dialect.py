@@ -37,8 +37,8 @@ class Dialect(Frozen):
     """How a file is written.
 
     ``header`` False: the file names no columns and ``names`` does. ``thousands`` is None where digits are not grouped.
-    ``na_values`` are the spellings of a missing value beyond ``NA_TOKENS``. ``units_row``: the line below the header
-    names units. ``units`` says whether signs around numbers are taken off; the columns ``percent`` are written with %.
+    ``na_values`` are the spellings of a missing value beyond ``NA_TOKENS``. ``units_row`` lines below the header
+    name units. ``units`` says whether signs around numbers are taken off; the columns ``percent`` are written with %.
     """
 
     encoding: str = "utf-8"
@@ -49,7 +49,7 @@ class Dialect(Frozen):
     header: bool = True
     names: tuple[str, ...] = ()
     na_values: tuple[str, ...] = ()
-    units_row: bool = False
+    units_row: int = 0
     units: Literal["strip", "refuse"] = "strip"
     percent: tuple[str, ...] = ()
 
@@ -258,7 +258,9 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
         return False
     if any(found == kind(cell) == "number" and not WHOLE.fullmatch(name) for name, found, cell in pairs):
         return False
-    return not any(name == cell and found == "text" for name, found, cell in pairs)
+    # a word in every row, such as eor at its end, stands in the header too
+    same = sum(name == cell and found == "text" for name, found, cell in pairs)
+    return not same or sum(found == "text" and kind(cell) in {"number", "time"} for _, found, cell in pairs) > same
 
 
 def kind(cell: str) -> str:

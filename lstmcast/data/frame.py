@@ -64,10 +64,11 @@ def split_header(text: str, dialect: Dialect, *, label: str) -> Body:
             line=first_line,
         )
     below = "" if stop < 0 else text[stop + 1 :]
-    if dialect.units_row:
+    for _ in range(dialect.units_row):
         units, _, rest = below.partition("\n")
-        if not any(kind(cell) in {"number", "time"} for row in cells([units], dialect.delimiter) for cell in row):
-            return Body(names, rest, line + 2)
+        if any(kind(cell) in {"number", "time"} for row in cells([units], dialect.delimiter) for cell in row):
+            break
+        below, line = rest, line + 1
     return Body(names, below, line + 1)
 
 

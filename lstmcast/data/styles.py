@@ -35,6 +35,7 @@ _NAME_YEAR = re.compile(r"([A-Za-z]{3,9})([- ])(\d{4}|\d{2})")
 _NAME_DAY_YEAR = re.compile(r"([A-Za-z]{3,9}) \d{1,2}(,?) \d{4}")
 _QUARTER = re.compile(r"\d{4}([- ]?)Q[1-4]")
 _YEAR_MONTH = re.compile(r"\d{4}M(?:0[1-9]|1[0-2])")
+_EAST_ASIAN = re.compile(r"\d{4}年\d{1,2}月(\d{1,2}日)?")
 _ISO_WEEK = re.compile(r"\d{4}(-?)W\d{2}")
 _ZONED = ("%z", "%:z", "Z", "UTC")
 
@@ -169,6 +170,8 @@ def _date_style(text: str, *, day_first: bool) -> str | None:
         return f"%Y{match[1]}Q%q"
     if _YEAR_MONTH.fullmatch(text):
         return "%YM%m"
+    if match := _EAST_ASIAN.fullmatch(text):
+        return "%Y年%m月" + ("%d日" if match[1] else "")
     if match := _ISO_WEEK.fullmatch(text):
         return f"%G{match[1]}W%V"
     return _named_month_style(text)

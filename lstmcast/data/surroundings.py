@@ -21,9 +21,12 @@ MOST_BELOW = 3
 
 _FOOTER = re.compile(
     r"\W*(?:(?:grand|sub)?[ -]?totals?|sum|summe|gesamt(?:summe)?|insgesamt|average|avg|mean|mittel(?:wert)?|"
-    r"durchschnitt|count|anzahl|end of (?:file|report|data)|\d+ rows?(?: selected)?)\b.*",
+    r"durchschnitt|count|anzahl|end of (?:file|report|data)|sources?|quellen?|fuentes?|fontes?|notes?|copyright|"
+    r"\d+ rows?(?: selected)?)\b.*",
     re.IGNORECASE,
 )
+_RULE = re.compile(r"[-_=*]{5,}|(?:©|\(c\)).*", re.IGNORECASE)
+_MOST_UNITS = 2
 _SHORT = 60
 _LOOKED_AT = 200
 _SUMMED = 100_000  # rows of tables that are searched for an unnamed total
@@ -72,10 +75,21 @@ def described(text: str, settings: ReaderSettings, *, label: str, encoding: str)
         dialect = sniff(text, asked, label=label, encoding=encoding)
         said.append(f"the first {above} line{'s are' if above > 1 else ' is'} no part of the table (--skip-rows)")
     rows = cells(head(text, dialect.skip_rows), dialect.delimiter)
-    if dialect.header and len(rows) > 3 and _names_units(rows[1], rows[2:]):
-        dialect = dialect.model_copy(update={"units_row": True})
-        said.append(f"the line below the header names units ({', '.join(filter(None, rows[1]))}) and is left out")
+    if dialect.header and (units := _units_below(rows)):
+        dialect = dialect.model_copy(update={"units_row": units})
+        listed = "; ".join(", ".join(filter(None, row)) for row in rows[1 : 1 + units])
+        lines = "line below the header names" if units == 1 else f"{units} lines below the header name"
+        said.append(f"the {lines} units ({listed}) and {'is' if units == 1 else 'are'} left out")
     return dialect, said
+
+
+def _units_below(rows: Sequence[Sequence[str]]) -> int:
+    """How many of the rows below the header name units, or what was done: degrees, and that they are means."""
+    for count in range(_MOST_UNITS, 0, -1):
+        below = rows[1 + count :]
+        if len(below) > 1 and all(_names_units(row, below) for row in rows[1 : 1 + count]):
+            return count
+    return 0
 
 
 def _above(text: str, delimiter: str) -> int:
@@ -97,9 +111,12 @@ def _above(text: str, delimiter: str) -> int:
         return 0
     headers = [n for n in named if n < data[0]]
     first = headers[-1] if headers else data[0]
-    adjacent = len(headers) > 1 and headers[-2] == headers[-1] - 1 and _are_names(rows[headers[-2]])
-    if adjacent and _names_units(rows[headers[-1]], [rows[n] for n in data[:5]]):
-        first = headers[-2]
+    for _ in range(_MOST_UNITS):
+        if first - 1 not in headers or not _are_names(rows[first - 1]):
+            break
+        if not _names_units(rows[first], [rows[n] for n in data[:5]]):
+            break
+        first -= 1
     return first if any(rows[:first]) else 0
 
 
@@ -152,9 +169,11 @@ def _is_sum(frame: pd.DataFrame, time: str | None) -> bool:
 
 def is_footer_text(text: str) -> bool:
     """Whether a line says total, sum, mean or the like."""
-    return len(text) < _SHORT * 4 and any(
-        _FOOTER.fullmatch(cell.strip().strip('"')) for cell in re.split(r"[,;\t|]", text)
-    )
+    return len(text) < _SHORT * 4 and any(_says_footer(cell.strip().strip('"')) for cell in re.split(r"[,;\t|]", text))
+
+
+def _says_footer(cell: str) -> bool:
+    return _FOOTER.fullmatch(cell) is not None or _RULE.fullmatch(cell) is not None
 
 
 def below_table(label: str, line: int, shown: Sequence[object], count: int) -> Finding:
@@ -178,4 +197,4 @@ def _is_footer(row: pd.Series, time: str | None) -> bool:
             return False
         if not isinstance(when, str) and not pd.isna(when):
             return False
-    return any(isinstance(cell, str) and _FOOTER.fullmatch(cell.strip()) is not None for cell in row)
+    return any(isinstance(cell, str) and _says_footer(cell.strip()) for cell in row)

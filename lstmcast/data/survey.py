@@ -16,6 +16,14 @@ from lstmcast.data.panel import Panel
 from lstmcast.data.rows import Rows
 from lstmcast.data.schema import Schema
 
+_HOLD_AHEAD = (
+    "after the last value holds covariates known ahead",
+    "after the last value hold covariates known ahead",
+)
+_LEFT_OUT = (
+    "without a value before the first, after the last or in a long gap was left out",
+    "without a value before the first, after the last or in a long gap were left out",
+)
 INTERMITTENT = 0.5
 """Share of zeros from which a series counts as intermittent, if it has ``FEWEST`` values."""
 
@@ -68,11 +76,11 @@ def trailing(rows: Rows, panel: Panel, place: Places) -> list[Finding]:
         gone.append(part.start + np.flatnonzero(here < 0))
     found = []
     for places, code, text in (
-        (np.concatenate(ahead), "future-block", "after the last value hold covariates known ahead"),
+        (np.concatenate(ahead), "future-block", _HOLD_AHEAD),
         (
             np.concatenate(gone),
             "empty-rows",
-            "without a value before the first, after the last or in a long gap were left out",
+            _LEFT_OUT,
         ),
     ):
         if places.size:
@@ -81,7 +89,7 @@ def trailing(rows: Rows, panel: Panel, place: Places) -> list[Finding]:
                 Finding(
                     code,
                     "info",
-                    f"{places.size} rows {text}",
+                    f"{places.size} row{'s' if places.size > 1 else ''} {text[places.size > 1]}",
                     unique_id=panel.ids[rows.codes[first]],
                     first_ds=panel.schema.clock.format(rows.times[first : first + 1])[0],
                     last_ds=panel.schema.clock.format(rows.times[places].max(keepdims=True))[0],

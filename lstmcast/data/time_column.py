@@ -13,6 +13,17 @@ from lstmcast.data.findings import refuse
 
 _EPOCHS = tuple((631_152_000 * unit, 2_840_140_800 * unit) for unit in (1, 10**3, 10**6, 10**9))  # 1990 to 2060
 _PACKED = re.compile(r"(?:199|20[0-5])\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+_YEAR = re.compile(r"(?:18|19|20)\d{2}")
+_MONTH = re.compile(
+    "january|february|march|april|may|june|july|august|september|october|november|december|"
+    "jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|"
+    "januar|jänner|februar|märz|mai|juni|juli|oktober|dezember|jän|mrz|okt|dez|"
+    "janvier|février|mars|avril|juin|juillet|août|septembre|octobre|novembre|décembre|"
+    "enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre|"
+    "gennaio|febbraio|aprile|maggio|giugno|luglio|settembre|ottobre|dicembre|"
+    "janeiro|fevereiro|março|maio|junho|julho|setembro|outubro|novembro|dezembro",
+    re.IGNORECASE,
+)
 _ENOUGH = 3  # cells that must agree before a column of numbers is taken for times
 
 
@@ -34,6 +45,23 @@ def stamped(names: Sequence[str], rows: Sequence[Sequence[str]]) -> set[str]:
 def still(names: Sequence[str], rows: Sequence[Sequence[str]]) -> set[str]:
     """Columns that say the same in all of the first rows: no time goes by in them."""
     return {name for index, name in enumerate(names) if len({row[index] for row in rows if len(row) > index}) < 2}
+
+
+def refuse_months_apart(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Raise ``RefusedError`` where one column holds years and another the names of months."""
+    cells = {name: [row[index].strip() for row in rows if len(row) > index] for index, name in enumerate(names)}
+
+    def all_but_a_footer(given: Sequence[str], look: re.Pattern[str]) -> bool:
+        return sum(look.fullmatch(cell) is None for cell in given) <= len(given) // 10
+
+    years = [name for name, given in cells.items() if given and all_but_a_footer(given, _YEAR)]
+    months = [name for name, given in cells.items() if given and all_but_a_footer(given, _MONTH)]
+    if years and months and len(rows) > _ENOUGH:
+        raise refuse(
+            "split-time",
+            f"the time is spread over the columns {listed([years[0], months[0]])}",
+            fix="write it into one column, for example 2024-01, and name that with --time-col",
+        )
 
 
 def pick_time(

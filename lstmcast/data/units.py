@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_SIGNS = "€$£¥₹₩₽₺₪฿"
-_CODES = "EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|HUF|INR|CNY|BRL|AUD|CAD|Fr\\.?|kr\\.?"
-_MONEY = rf"(?:[{_SIGNS}]|{_CODES})"
+_SIGNS = "€$£¥￥₹₩₽₺₪฿₴₫"
+_CODES = (
+    "EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|HUF|INR|CNY|BRL|AUD|CAD|Fr\\.?|kr\\.?|zł|Kč|Ft|(?:R|US|A|C|NZ|HK|S)\\$"
+)
+_MONEY = rf"(?:{_CODES}|[{_SIGNS}])"
 _DRESSED = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>[+-])?\s*(?P<before>{_MONEY})?\s*(?P<inner>[+-])?"
     rf"(?P<number>\d[\d.,'\u2019\u00a0\u202f ]*?|[.,]\d+)\s*(?P<after>{_MONEY}|%)?\s*(?P<late>-)?\s*(?P<close>\))?"

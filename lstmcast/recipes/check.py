@@ -236,7 +236,7 @@ def _rewritten(dialect: Dialect) -> list[str]:
     if dialect.delimiter != ",":
         changes.append(f"commas between cells instead of {dialect.delimiter!r}")
     if dialect.units_row:
-        changes.append("the row of units left out")
+        changes.append("the row of units left out" if dialect.units_row == 1 else "the rows of units left out")
     if dialect.skip_rows:
         changes.append(f"{dialect.skip_rows} lines above the header left out")
     if not dialect.header:
