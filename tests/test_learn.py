@@ -16,8 +16,9 @@ import pytest
 import torch
 from conftest import MakePanel
 
-from lstmcast.config import Settings, resolve
+from lstmcast.config import ReaderSettings, Settings, resolve
 from lstmcast.data.panel import Panel
+from lstmcast.data.reader import read
 from lstmcast.errors import ModelError, ResourceError, StoppedError, UsageError
 from lstmcast.fit import budget, checkpoint, workers
 from lstmcast.fit.ensemble import Stage, train
@@ -379,3 +380,43 @@ def test_a_signal_stops_all_processes_and_resuming_ends_with_the_same_weights(
     assert any(checkpoint.exists(folder) for folder in tmp_path.iterdir())
     resumed = train(stage(panel, steps=steps, folder=tmp_path, resume=True), side_by_side=2, on_progress=silent)
     assert all(same(a, b) for a, b in zip(whole, resumed, strict=True))
+
+
+def with_a_leader(folder: Path, *, leads: bool) -> Path:
+    """Two series of 400 days; column ``sign`` is what they do a week later, or was so until it turned round."""
+    random = np.random.default_rng(7)
+    days = np.datetime64("2024-01-01") + np.arange(400)
+    lines = ["shop,day,sales,sign"]
+    for shop in "ab":
+        noise = random.normal(size=407)
+        sign = noise[7:] * np.where(leads or np.arange(400) < 300, 1, -1)
+        sales = 50 + 10 * noise[:400] + random.normal(size=400)
+        rows = zip(days, sales, sign, strict=True)
+        lines += [f"{shop},{day},{sold:.4f},{seen:.4f}" for day, sold, seen in rows]
+    path = folder / "sales.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_covariate_that_nobody_asked_for_is_read_where_it_helps(tmp_path: Path, *, leads: bool) -> None:
+    wish = settings({"horizon": 7, "hidden": 16}, max_steps=100, members=2, refit=True)
+    whole = read([str(with_a_leader(tmp_path, leads=leads))], ReaderSettings(target=("sales",))).panel
+    assert whole.schema.past == ("sign",)
+    told: list[Report] = []
+    learned = learn(whole, wish, on_progress=told.append)
+    assert learned.network.architecture.past == int(leads)
+    assert learned.reads(whole).schema.past == (("sign",) if leads else ())
+    assert learned.held.shape[0] == len(learned.plan.split.validation)
+    (sentence,) = [told.text for told in told if isinstance(told, Notice) and "with sign" in told.text]
+    assert ("left out (--past sign keeps it)" in sentence) is not leads
+    assert {reason.key: reason.value for reason in learned.plan.reasons}["past"] == ("sign" if leads else "none")
+    # the winner is a member of the trial: it is not trained once more
+    assert {(stage, member) for stage, member, *_ in learned.history} == {
+        ("trial", 0),
+        ("trial", 1),
+        ("final", 0),
+        ("final", 1),
+    }
+    asked = wish.model_copy(update={"reader": ReaderSettings(past=("sign",))})
+    assert learn(whole, asked, on_progress=silent).network.architecture.past == 1

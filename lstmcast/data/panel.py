@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,11 @@ class Panel:
     def last_segment(self) -> NDArray[np.int64]:
         """int64 (N,) the last segment of each series: the one a forecast continues."""
         return np.searchsorted(self.series, np.arange(len(self.ids)), side="right") - 1
+
+    def without_past(self) -> Panel:
+        """The same series without the covariates that are known only up to now."""
+        ahead = self.covariates[:, len(self.schema.past) :]
+        return replace(self, covariates=ahead, schema=self.schema.without_past())
 
     @property
     def target_names(self) -> tuple[str, ...]:

@@ -77,6 +77,16 @@ class Schema(Frozen):
     sums: tuple[str, ...] = ()
     additive: bool = True
 
+    def without_past(self) -> Schema:
+        """As this, of files whose covariates known only up to now are not read."""
+        categories = {name: words for name, words in self.categories.items() if name not in self.past}
+        kept = self.ledger
+        if kept is not None:
+            pairs = [pair for pair in zip(kept.columns, kept.sizes, strict=True) if pair[0] not in self.past]
+            columns, sizes = zip(*pairs, strict=True)
+            kept = kept.model_copy(update={"columns": columns, "sizes": sizes})
+        return self.model_copy(update={"past": (), "categories": categories, "ledger": kept})
+
     @property
     def derived(self) -> tuple[str, ...]:
         """Names of the covariates that come from the time of a row rather than from the file."""

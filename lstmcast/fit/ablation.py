@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-import numpy as np
-
 from lstmcast.fit.loop import Fitted
 from lstmcast.fit.plan import Plan
 from lstmcast.forecast.verdict import Encoder
@@ -34,10 +32,4 @@ def without_encoder(plan: Plan) -> Plan | None:
 def compared(whole: Fitted, bare: Fitted) -> Encoder:
     """What both made of the same held-out windows, trained alike."""
     measure = "log loss" if whole.forecaster.architecture.classes else "MASE"
-    return Encoder(_held_out_error(whole), _held_out_error(bare), measure)
-
-
-def _held_out_error(fitted: Fitted) -> float:
-    """That of the weights that were kept: the last ones, or with early stopping the best."""
-    errors = np.array([row[3] for row in fitted.history])
-    return float(np.nanmin(errors)) if np.isfinite(errors).any() else float("nan")
+    return Encoder(whole.held_out_error, bare.held_out_error, measure)

@@ -26,23 +26,25 @@ _FILE = "budget.json"
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The share of the ``steps``, how many members are ``tried`` and trained in the end, and whether there is ``spare``
-    time for one network more."""
+    """The share of the ``steps``, how many members are ``tried`` and trained in the end, whether there is time for the
+    race that was asked for, and whether there is ``spare`` time for one network more."""
 
     steps: float
     tried: int
     members: int
+    races: bool
     spare: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Allotment:
-    """Both stages, as large as time allows, the seconds that one step of the first member takes, and whether one
-    network more would still end on time."""
+    """Both stages, as large as time allows, the seconds that one step of the first member takes, whether the first
+    network ``races`` against another, and whether one network more would still end on time."""
 
     trial: Plan
     final: Plan
     step_seconds: float
+    races: bool
     spare: bool
 
     def seconds(self, plan: Plan) -> float:
@@ -57,22 +59,23 @@ def fit_into(
     *,
     pools: Pools,
     processes: int,
+    races: bool = False,
     checkpoints: Path | None,
     resume: bool,
     on_progress: OnProgress,
 ) -> Allotment:
     """Take ten steps to see how long one takes; then, if the plan would last too long, take members and steps away.
 
-    ``pools`` are those of the trial. Steps the user has set are left alone. What was decided is remembered beside the
-    checkpoints, so that a resumed training is the same training. Raises ``ModelError`` when that note is there but
-    cannot be read.
+    With ``races`` the first network of the trial is to be trained twice, if there is time for it. ``pools`` are those
+    of the trial. Steps the user has set are left alone. What was decided is remembered beside the checkpoints, so that
+    a resumed training is the same training. Raises ``ModelError`` when that note is there but cannot be read.
     """
     seconds = SECONDS[trial.settings.training.budget]
     if resume and checkpoints is not None and (checkpoints / _FILE).is_file():
         share, each = _remembered(checkpoints / _FILE)
     else:
         each = _probe(panel, trial, pools, on_progress)
-        share = _share(trial, final, each, seconds, processes)
+        share = _share(trial, final, each, seconds, processes, races=races)
         if checkpoints is not None:
             with replace_file(checkpoints / _FILE) as file:
                 json.dump(asdict(share) | {"step_seconds": each}, file)
@@ -82,7 +85,8 @@ def fit_into(
         on_progress(
             Notice(f"a step takes {each:.2g} s here: {told}, to end within {seconds:g} s (--budget best allows more)")
         )
-    return Allotment(trial.first(share.tried).shortened(share.steps, least=_LEAST), final, each, share.spare)
+    trial = trial.first(share.tried).shortened(share.steps, least=_LEAST)
+    return Allotment(trial, final, each, share.races, share.spare)
 
 
 def expected_seconds(panel: Panel, plan: Plan) -> float:
@@ -98,10 +102,10 @@ def _steps(plan: Plan) -> int:
     return sum(plan.alone(number).steps for number in range(len(plan.members)))
 
 
-def _share(trial: Plan, final: Plan, each: float, seconds: float, processes: int) -> Share:
+def _share(trial: Plan, final: Plan, each: float, seconds: float, processes: int, *, races: bool) -> Share:
     """What fits into ``seconds``: members of the trial go first, then final ones, then steps."""
     if trial.steps_given:
-        return Share(1.0, len(trial.members), len(final.members), spare=True)
+        return Share(1.0, len(trial.members), len(final.members), races, spare=True)
 
     def expected(tried: int, members: int) -> float:
         rounds = math.ceil(members / processes) + (0 if trial is final else math.ceil(tried / processes))
@@ -113,9 +117,10 @@ def _share(trial: Plan, final: Plan, each: float, seconds: float, processes: int
     while members > 1 and expected(tried, members) > seconds:
         members -= 1
     tried = members if trial is final else tried
-    total = expected(tried, members)
-    spare = total + each * final.steps <= seconds
-    return Share(min(1.0, seconds / max(total, 1e-9)), tried, members, spare)
+    total, more = expected(tried, members), each * final.steps
+    races = races and total + more <= seconds
+    spare = total + more * (1 + races) <= seconds
+    return Share(min(1.0, seconds / max(total, 1e-9)), tried, members, races, spare)
 
 
 def _probe(panel: Panel, plan: Plan, pools: Pools, on_progress: OnProgress) -> float:
@@ -143,7 +148,8 @@ def _probe(panel: Panel, plan: Plan, pools: Pools, on_progress: OnProgress) -> f
 def _remembered(path: Path) -> tuple[Share, float]:
     try:
         note = json.loads(path.read_bytes())
-        share = Share(float(note["steps"]), int(note["tried"]), int(note["members"]), bool(note["spare"]))
+        few = {key: int(note[key]) for key in ("tried", "members")}
+        share = Share(float(note["steps"]), **few, races=bool(note["races"]), spare=bool(note["spare"]))
         return share, float(note["step_seconds"])
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ModelError(f"{path} cannot be read: {error}", remedy="train without --resume") from error

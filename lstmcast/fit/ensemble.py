@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,25 +45,49 @@ class Stage:
         )
 
 
-def train(stage: Stage, *, side_by_side: int = 1, on_progress: OnProgress) -> list[Fitted]:
-    """All members of ``stage``, in their order, in up to ``side_by_side`` processes.
+def train(
+    stage: Stage, *, begun: Sequence[Fitted] = (), side_by_side: int = 1, on_progress: OnProgress
+) -> list[Fitted]:
+    """All members of ``stage``, in their order, in up to ``side_by_side`` processes; the first ones have ``begun``.
 
     Where they are trained changes nothing in the result. Raises what ``fit.loop.fit`` raises, and ``ResourceError``
     when a process dies.
     """
-    count = len(stage.plan.members)
-    joined = _Joined(stage.plan, on_progress)
+    tasks = _Tasks(tuple((stage, number) for number in range(len(begun), len(stage.plan.members))))
+    return [*begun, *_done(tasks, side_by_side, on_progress)]
+
+
+def race(stages: Sequence[Stage], *, side_by_side: int = 1, on_progress: OnProgress) -> list[Fitted]:
+    """The first member of each of ``stages``; otherwise as ``train``."""
+    return _done(_Tasks(tuple((stage, 0) for stage in stages)), side_by_side, on_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tasks:
+    """Members to train, each of a stage."""
+
+    tasks: tuple[tuple[Stage, int], ...]
+
+    def do(self, task: int, on_progress: OnProgress) -> Fitted:
+        """Train one of them."""
+        stage, number = self.tasks[task]
+        return stage.member(number, on_progress)
+
+
+def _done(tasks: _Tasks, side_by_side: int, on_progress: OnProgress) -> list[Fitted]:
+    count = len(tasks.tasks)
+    joined = _Joined([stage.plan.alone(number).steps for stage, number in tasks.tasks], on_progress)
     if side_by_side > 1 and count > 1:
-        return workers.run(stage.member, count, processes=side_by_side, tell=joined.tell)
-    return [stage.member(number, partial(joined.tell, number)) for number in range(count)]
+        return workers.run(tasks.do, count, processes=side_by_side, tell=joined.tell)
+    return [tasks.do(task, partial(joined.tell, task)) for task in range(count)]
 
 
 class _Joined:
-    """One progress out of those of all members."""
+    """One progress out of those of all members, of so many ``steps`` each."""
 
-    def __init__(self, plan: Plan, on_progress: OnProgress) -> None:
-        self._total = sum(plan.alone(number).steps for number in range(len(plan.members)))
-        self._done = [0] * len(plan.members)
+    def __init__(self, steps: Sequence[int], on_progress: OnProgress) -> None:
+        self._total = sum(steps)
+        self._done = [0] * len(steps)
         self._on_progress = on_progress
 
     def tell(self, number: int, report: Report) -> None:

@@ -6,7 +6,8 @@ far its point forecast may leave the last value. Then the final networks, on all
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
 from lstmcast.errors import ModelError
-from lstmcast.fit import ablation, budget, checkpoint, device, ensemble
+from lstmcast.fit import ablation, budget, checkpoint, covariates, device, ensemble
 from lstmcast.fit.draw import draw, series_of
+from lstmcast.fit.ensemble import Stage
 from lstmcast.fit.gates import Glance
 from lstmcast.fit.interrupt import answering_signals
 from lstmcast.fit.loop import Fitted
@@ -29,7 +31,7 @@ from lstmcast.forecast.predict import quantiles_at
 from lstmcast.forecast.reliability import Reliability
 from lstmcast.forecast.verdict import Encoder
 from lstmcast.net.ensemble import Ensemble
-from lstmcast.outcome import OnProgress
+from lstmcast.outcome import Notice, OnProgress
 from lstmcast.process import cores
 
 Floats = NDArray[np.float64]
@@ -58,6 +60,10 @@ class Learned:
     history: tuple[tuple[str, int, int, float, float, float], ...]
     gates: tuple[tuple[str, int, int, str, str, float, float], ...]
     steps: int
+
+    def reads(self, panel: Panel) -> Panel:
+        """``panel``, read as the one that was learned from, without covariates that were found not to help."""
+        return panel if self.plan.architecture.past else panel.without_past()
 
     def reliability(self, panel: Panel) -> Reliability:
         """What the trial's forecasts tell of the errors of each series of ``panel``, which it was learned from."""
@@ -106,25 +112,40 @@ def learn(
         final,
         pools=pools,
         processes=processes,
+        races=covariates.in_question(panel, settings, trial),
         checkpoints=checkpoints,
         resume=resume,
         on_progress=on_progress,
     )
     trial, final = allotted.trial, allotted.final
 
-    def run(name: str, plan: Plan, pools: Pools) -> list[Fitted]:
-        stage = ensemble.Stage(name, panel, plan, pools, checkpoints, resume, identity)
-        side_by_side = processes if allotted.seconds(plan) > _WORTH_A_PROCESS_SECONDS else 1
-        return ensemble.train(stage, side_by_side=side_by_side, on_progress=on_progress)
+    def side_by_side(plan: Plan) -> int:
+        return processes if allotted.seconds(plan) > _WORTH_A_PROCESS_SECONDS else 1
 
-    tried = run("trial", trial, pools)
-    bare = ablation.without_encoder(trial) if ablates and allotted.spare else None
-    encoder = ablation.compared(tried[0], run("ablation", bare, pools)[0]) if bare is not None else None
+    def run(stage: Stage, begun: Sequence[Fitted] = ()) -> list[Fitted]:
+        return ensemble.train(stage, begun=begun, side_by_side=side_by_side(stage.plan), on_progress=on_progress)
+
+    stage, begun = Stage("trial", panel, trial, pools, checkpoints, resume, identity), []
+    if allotted.races:
+        bare = covariates.bare(stage)
+        both = ensemble.race([stage, bare], side_by_side=side_by_side(trial.first(2)), on_progress=on_progress)
+        worth = covariates.worth(stage, *both)
+        on_progress(Notice(worth.sentence()))
+        if not worth.pays:
+            stage, panel, plan, final = bare, bare.panel, *map(covariates.without, (plan, final))
+        plan, begun = plan.because(worth.reason()), [both[not worth.pays]]
+    tried = run(stage, begun)
+    blind = ablation.without_encoder(stage.plan) if ablates and allotted.spare else None
+    encoder = None
+    if blind is not None:
+        encoder = ablation.compared(tried[0], run(replace(stage, name="ablation", plan=blind))[0])
     network = Ensemble([fitted.forecaster for fitted in tried])
     held, actual = _held_out(network, panel, plan, threads=processes)
     drawn = draw(panel, plan, held, actual, reach=network.reach, on_progress=on_progress)
     held, origin = drawn.held, origins_of(series_of(panel, plan.split.validation))
-    trained = run("final", final, Pools(panel, final.split)) if refits else tried
+    trained = tried
+    if refits:
+        trained = run(replace(stage, name="final", panel=panel, plan=final, pools=Pools(panel, final.split)))
     network = Ensemble(
         [fitted.forecaster for fitted in trained],
         trust=1.0 - drawn.last - drawn.seasonal,

@@ -41,6 +41,12 @@ class Fitted:
     steps: int
     gates: tuple[Glance, ...] = ()
 
+    @property
+    def held_out_error(self) -> float:
+        """That of the weights that were kept: the last ones, or with early stopping the best; NaN without a look."""
+        errors = np.array([row[3] for row in self.history])
+        return float(np.nanmin(errors)) if np.isfinite(errors).any() else float("nan")
+
 
 def fit(
     panel: Panel,

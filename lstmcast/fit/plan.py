@@ -79,6 +79,10 @@ class Plan:
     tried: int
     steps_given: bool
 
+    def because(self, reason: Reason) -> Plan:
+        """The same plan with one ``reason`` more."""
+        return replace(self, reasons=(*self.reasons, reason))
+
     def first(self, number: int) -> Plan:
         """The plan of the first ``number`` members."""
         return replace(self, members=self.members[:number])

@@ -167,8 +167,8 @@ def _trained_frame(
         on_progress(Notice(f"training {number} of {len(rounds)}"))
         learned = learn(past, wish, on_progress=on_progress)
         settings = learned.plan.settings.network
-        judge_of = _Judge(learned.network, learned.factors, settings, learned.reliability(past))
-        frames.append(judge_of.frame(panel, chosen, season, against))
+        judge_of = _Judge(learned.network, learned.factors, settings, learned.reliability(learned.reads(past)))
+        frames.append(judge_of.frame(learned.reads(panel), chosen, season, against))
     return pd.concat(frames, ignore_index=True)
 
 

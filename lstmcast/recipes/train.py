@@ -83,6 +83,7 @@ def train(
         ablates=_ablates(settings),
         on_progress=on_progress,
     )
+    panel, plan = learned.reads(panel), learned.plan
     verdict, apart = _verdict(learned, panel)
     facts = _plan_facts(panel, plan) | {"verdict": verdict.facts(), "threads": threads, "steps": learned.steps}
     if apart is not None:
@@ -95,7 +96,7 @@ def train(
     }
     if panel.schema.parents:
         calibration["errors"] = learned.reliability(panel).facts()
-    record = _record(sources, reading, learned, facts, calibration)
+    record = _record(sources, replace(reading, panel=panel), learned, facts, calibration)
     saved = save(
         record,
         model,
