@@ -70,12 +70,14 @@ def listen(
     memory = kept.memory if kept else UNTAUGHT
     merged = merge(kept.channels if kept else {}, came, open_from=_open_from(kept, beat))
     _tell_oddities(replace(merged, forgotten=0) if tail else merged, on_progress)
-    fresh_to_model = None
+    fresh_to_model, alone = None, False
     if trained is not None and fitting != "always":
         from lstmcast.anomaly.model_forecasts import forecast_by, judged_by, remembered, unseen  # with torch
+        from lstmcast.artifact import seen_until
 
         fresh_to_model = unseen(panel, trained)
-    if fresh_to_model is not None and (fitting == "never" or fresh_to_model.all()):
+        alone = fitting == "never" or not (memory.lessons or _any_seen(merged, seen_until(trained, panel), panel))
+    if alone:
         silent_plan = Plan(warm_up=np.iinfo(np.int32).max)
         channels, _ = watch(merged.known, merged.fresh, beat, silent_plan, on_progress=on_progress)
     else:
@@ -87,7 +89,10 @@ def listen(
 
         network = trained.forecaster.to(device.choose(settings.training.device))
         told = forecast_by(network, panel, fresh_to_model, memories=remembered(trained), on_progress=on_progress)
-        channels = judged_by(channels, _by_channel(told, panel, channels, merged), alone=fitting == "never")
+        by_model = _by_channel(told, panel, channels, merged)
+        if kept is not None:
+            _tell_unknown(by_model, merged, seen_until(trained, panel), panel, network.reach, on_progress)
+        channels = judged_by(channels, by_model, alone=fitting == "never")
     longest = max(len(channel.time) for channel in channels)
     judged = any(np.isfinite(channel.error).any() for channel in channels)
     if settings.detection.mode == "offline" and (not judged or (fresh_to_model is None and longest <= plan.warm_up)):
@@ -170,6 +175,42 @@ def _tell_oddities(merged: Merged, on_progress: OnProgress) -> None:
         on_progress(Notice("the data end before rows that were seen earlier: the file was truncated", "warning"))
     elif merged.forgotten:
         on_progress(Notice(f"the data begin later than before: {merged.forgotten} earlier rows are remembered"))
+
+
+def _any_seen(merged: Merged, until: NDArray[np.int64], panel: Panel) -> bool:
+    """Whether a row of these histories, known or new, is not later than the model's training: ``until`` (N,) times.
+
+    It is asked of the histories, not of the delivery: rows that come in parts must find the same judges.
+    """
+    width = panel.values.shape[1]
+    return any(
+        bool((time <= until[number // width]).any())
+        for number, (channel, (came, _)) in enumerate(zip(merged.known, merged.fresh, strict=True))
+        if number < len(until) * width
+        for time in (channel.time, came)
+    )
+
+
+def _tell_unknown(
+    told: Sequence[NDArray[np.float64]],
+    merged: Merged,
+    until: NDArray[np.int64],
+    panel: Panel,
+    reach: int,
+    on_progress: OnProgress,
+) -> None:
+    """New rows that the model has not seen and yet says nothing of, for want of rows before them in the delivery."""
+    width = panel.values.shape[1]
+    silent = 0
+    for number, (came, _) in enumerate(merged.fresh[: len(until) * width]):
+        said = told[number][len(merged.known[number].time) :, 0, 0]
+        silent += int((np.isnan(said) & (came > until[number // width])).sum())
+    if silent:
+        on_progress(
+            Notice(
+                f"of {silent:,} new rows the model says nothing; it looks back on {reach} rows before them", "warning"
+            )
+        )
 
 
 def _by_channel(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -229,9 +230,13 @@ def _units(
 
 def _continued(channel: Channel, time: Times, y: Floats, told: Floats, unit: Unit | None, done: int) -> Channel:
     """The channel with its new rows; the warm-up's are rewritten by the first lesson, which alone can judge them."""
-    if unit is None:
-        nothing, nowhere = np.full(len(y), np.nan), np.full((len(y), len(BACKS)), np.nan)
-        return Channel(channel.name, time, y, nothing, nothing, nothing, nowhere, nowhere, forgotten=channel.forgotten)
+    if unit is None:  # nobody was taught; a model may have judged the old rows
+        more: Mapping[str, Any] = {
+            name: np.concatenate([old, np.full((len(y) - done, *old.shape[1:]), np.nan)])
+            for name in ("expected", "lower", "upper", "error", "z")
+            for old in (getattr(channel, name),)
+        }
+        return replace(channel, time=time, y=y, **more)
     quantiles = told * unit.scale + unit.level
     for k in range(1, len(BACKS)):  # too near the beginning for the distance: the next nearer one says it
         missing = np.isnan(quantiles[:, k, 0])
