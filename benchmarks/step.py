@@ -59,10 +59,10 @@ def main() -> None:
     prepare()
     import torch
 
-    from lstmcast.config import resolve
     from lstmcast.data import reader
     from lstmcast.fit import plan
     from lstmcast.fit.loop import fit
+    from lstmcast.layers import resolve
     from lstmcast.net.forecaster import Forecaster
     from lstmcast.outcome import silent
 

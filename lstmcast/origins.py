@@ -12,7 +12,8 @@ from typing import Any, get_args, get_origin
 
 import yaml
 
-from lstmcast.config import PREFIX, Settings, find_settings_file, read_settings_file, section_fields
+from lstmcast.config import Settings
+from lstmcast.layers import PREFIX, find_settings_file, read_settings_file, section_fields
 
 CONFIG_VARIABLE = "LSTMCAST_CONFIG"
 TUNING_VARIABLE = "LSTMCAST_TUNING"

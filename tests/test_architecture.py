@@ -28,7 +28,7 @@ PLAN = "the plan is drawn in docs/architecture.md"
 
 # The floors, lowest first; rooms on one floor do not know each other. A room that is a folder may import within itself
 # in any direction that leaves no circle; recipes, verbs and members of a family may not.
-BASE = ("errors yaml_text", "config outcome family atomic process masking", "origins")
+BASE = ("errors yaml_text", "config outcome family atomic process masking", "layers", "origins")
 DATA = (
     "findings counting",
     "database parquet units room columnar",
@@ -86,7 +86,7 @@ FLOORS = {
     **numbered(HALL, above=60),
 }
 RECIPES_MAY_IMPORT = {"net.architecture", "net.forecaster", "net.ensemble"}
-CLI_MAY_IMPORT = {"recipes", "config", "outcome", "errors", "family", "process", "masking", "origins"}
+CLI_MAY_IMPORT = {"recipes", "config", "layers", "outcome", "errors", "family", "process", "masking", "origins"}
 BAD_NAMES = {"util", "utils", "helper", "helpers", "common", "core", "manager", "managers", "misc"}
 TERMINAL = {"sys.stdout", "sys.stderr", "typer.echo", "typer.secho", "click.echo", "rich.print"}
 MACHINE_PATH = re.compile(r"(?<![\w.:/])(?:/(?:home|Users|root|work)/|[A-Z]:\\Users\\)\w")

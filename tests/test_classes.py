@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from lstmcast.cli.app import run
-from lstmcast.config import ReaderSettings, Settings, resolve
+from lstmcast.config import ReaderSettings, Settings
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
 from lstmcast.errors import DataError, UsageError
 from lstmcast.fit.learn import learn
 from lstmcast.fit.plan import make
 from lstmcast.forecast.classes import SHARES, certain, class_columns, class_frame, judge_classes, log_loss
+from lstmcast.layers import resolve
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.decoder import DECODERS
 from lstmcast.net.forecaster import Forecaster

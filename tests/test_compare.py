@@ -15,12 +15,13 @@ import pytest
 from conftest import MakePanel
 
 from lstmcast.cli.app import run
-from lstmcast.config import Settings, resolve
+from lstmcast.config import Settings
 from lstmcast.errors import StoppedError, UsageError
 from lstmcast.fit.interrupt import Stop
 from lstmcast.fit.loop import fit
 from lstmcast.fit.plan import Plan, make
 from lstmcast.forecast.predict import quantiles_at
+from lstmcast.layers import resolve
 from lstmcast.net.cells import CELLS
 from lstmcast.outcome import Progress, Report, silent
 from lstmcast.recipes.compare import compare

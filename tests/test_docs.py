@@ -15,7 +15,7 @@ import typer
 
 from lstmcast import __version__
 from lstmcast.cli.app import VERBS, application
-from lstmcast.config import read_settings_file, resolve
+from lstmcast.layers import read_settings_file, resolve
 from lstmcast.recipes.listing import FAMILIES, choices
 
 ROOT = Path(__file__).parents[1]

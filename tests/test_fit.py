@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import MakePanel
 
-from lstmcast.config import Settings, resolve
+from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Batch, Lanes, Split
 from lstmcast.errors import DivergedError, ModelError, ResourceError, StoppedError, TooShortError, UsageError
@@ -25,6 +25,7 @@ from lstmcast.fit.plan import Plan, make
 from lstmcast.fit.tbptt import StreamObjective
 from lstmcast.forecast import predict
 from lstmcast.forecast.predict import quantiles_at
+from lstmcast.layers import resolve
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Progress, Report, silent
 

@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from lstmcast.cli.app import run
-from lstmcast.config import ReaderSettings, Settings, read_settings_file, resolve
+from lstmcast.config import ReaderSettings, Settings
 from lstmcast.data.reader import examine
 from lstmcast.errors import LstmcastError, UsageError
+from lstmcast.layers import read_settings_file, resolve
 from lstmcast.recipes.init import init
 from lstmcast.recipes.listing import choices
 

@@ -7,9 +7,10 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from lstmcast.config import NetworkSettings, resolve
+from lstmcast.config import NetworkSettings
 from lstmcast.errors import UsageError
 from lstmcast.forecast.intervals import at_levels, bounded, level_pairs
+from lstmcast.layers import resolve
 
 
 def test_whole_numbers_stay_within_bounds_that_are_none() -> None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from conftest import MakePanel
 
-from lstmcast.config import ReaderSettings, Settings, resolve
+from lstmcast.config import ReaderSettings, Settings
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import read
 from lstmcast.errors import ModelError, ResourceError, StoppedError, UsageError
@@ -32,6 +32,7 @@ from lstmcast.forecast import backtest
 from lstmcast.forecast.backtest import scales
 from lstmcast.forecast.classical import best_classical
 from lstmcast.forecast.verdict import Encoder
+from lstmcast.layers import resolve
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.outcome import Notice, OnProgress, Progress, Report, silent
 

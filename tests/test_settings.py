@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from lstmcast.cli.app import run
-from lstmcast.config import Settings, resolve, section_fields
+from lstmcast.config import Settings
 from lstmcast.errors import UsageError
+from lstmcast.layers import resolve, section_fields
 from lstmcast.net.cells import CELLS
 from lstmcast.origins import environment_layers, file_layer, files, user_file
 from lstmcast.recipes.listing import choices

@@ -1,6 +1,6 @@
 """Options: one row per flag, gathered in panels; the settings keys they fill are those of ``lstmcast.config``.
 
-Nothing is converted here: a value travels as text to ``config.resolve``, which checks all of them at once. ``None``
+Nothing is converted here: a value travels as text to ``layers.resolve``, which checks all of them at once. ``None``
 means that the flag was not given, so that the settings file and the defaults keep their say.
 """
 

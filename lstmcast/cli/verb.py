@@ -60,7 +60,7 @@ class Call:
 
     def settings_of(self, path: Path) -> Settings:
         """As ``settings``, with the settings file ``path`` above all others."""
-        from lstmcast.config import read_settings_file
+        from lstmcast.layers import read_settings_file
         from lstmcast.origins import environment_layers
 
         own = (str(path), read_settings_file(path))
@@ -81,7 +81,7 @@ class Call:
         return folder or (MODEL_FOLDER if not data and MODEL_FOLDER.is_dir() else None)
 
     def _resolve(self, layers: list[tuple[str, Mapping[str, Any]]]) -> Settings:
-        from lstmcast.config import resolve
+        from lstmcast.layers import resolve
         from lstmcast.recipes.listing import choices
 
         return resolve(layers, choices=choices(), verb=self._verb)
@@ -101,7 +101,7 @@ class Call:
 
 
 def _assigned(text: str) -> tuple[str, Mapping[str, Any]]:
-    from lstmcast.config import assignment
+    from lstmcast.layers import assignment
 
     section, key, value = assignment(text)
     return "--set", {section: {key: value}}

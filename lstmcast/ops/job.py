@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 
-from lstmcast.config import Choices, Frozen, Levels, Settings, read_settings_file, resolve
+from lstmcast.config import Frozen, Levels, Settings
 from lstmcast.data.writer import Format
 from lstmcast.errors import UsageError
 from lstmcast.family import nearest
+from lstmcast.layers import Choices, read_settings_file, resolve
 
 _SPANS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|h|d|w)")

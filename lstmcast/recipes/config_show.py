@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lstmcast.config import Choices, Settings, as_yaml, resolve, section_fields
+from lstmcast.config import Settings
 from lstmcast.data.writer import STDOUT, write_json
+from lstmcast.layers import Choices, as_yaml, resolve, section_fields
 from lstmcast.origins import DEFAULT, Layer, key_origins
 from lstmcast.outcome import Outcome, Table
 

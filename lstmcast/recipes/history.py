@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from lstmcast.config import Choices
 from lstmcast.errors import UsageError
+from lstmcast.layers import Choices
 from lstmcast.ops import store
 from lstmcast.ops.job import read_job
 from lstmcast.ops.scoring import coverage, skill_of

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lstmcast.atomic import replace_file
-from lstmcast.config import Choices, ReaderSettings, Settings, as_yaml, section_fields
+from lstmcast.config import ReaderSettings, Settings
 from lstmcast.data.dialect import Dialect
 from lstmcast.data.reader import examine, read
 from lstmcast.data.schema import Schema
 from lstmcast.data.sources import STDIN
 from lstmcast.errors import UsageError
+from lstmcast.layers import Choices, as_yaml, section_fields
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
 
 _TIMES = ("tz", "date_format", "day_first", "epoch_unit", "freq")

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from lstmcast.artifact import FORMAT_VERSION, MANIFEST, load, seal
-from lstmcast.config import resolve
 from lstmcast.data.writer import write_json
 from lstmcast.forecast.predict import forecast
+from lstmcast.layers import resolve
 from lstmcast.recipes.listing import choices
 from lstmcast.recipes.model import _made_up
 from lstmcast.recipes.train import train
