@@ -184,3 +184,13 @@ def test_an_ensemble_judges_the_newest_rows_by_the_calendar_of_those_still_to_co
         assert detect("-m", "m") == 0
         told.append(pd.read_csv("anomalies.csv").set_index("ds")["y_hat"][400:440])
     pd.testing.assert_series_equal(told[0], told[1], rtol=1e-5)
+
+
+def test_the_page_says_in_words_what_an_event_is_and_on_which_day() -> None:
+    assert detect("--html", "page.html") == 0
+    page = Path("page.html").read_text(encoding="utf-8")
+    day = pd.Timestamp(SPIKE).day_name()
+    kinds = set(pd.read_csv("events.csv")["kind"])
+    assert f"{day} \\u00b7 " in page or f"{day} · " in page
+    assert "above what was expected" in page
+    assert not any(f"{kind}, " in page for kind in kinds)

@@ -22,6 +22,17 @@ _WEEKS = 3  # earlier ones shown behind a zoom
 _LEAST_ROWS = 24  # shown on either side of an event
 _WIDTH, _HEIGHT = 760, 150
 _NUMBER_SHARE, _NUMBER_LEVELS = 0.03, 4  # of the width that a number takes; heights they alternate between
+_SAID = {
+    "spike": "spike",
+    "burst": "unusual for a while",
+    "level_shift": "a step to another level",
+    "trend": "drifts away",
+    "variance": "swings of another size",
+    "flat": "one value again and again",
+    "missing": "rows did not come",
+    "season": "the shape of another time of day",
+    "new_extreme": "beyond all earlier values",
+}
 _ORDER = {"critical": 0, "warning": 1, "info": 2}
 
 
@@ -133,14 +144,26 @@ def _zoom(part: pd.DataFrame, event: dict[str, Any], week: int) -> Any:
         ago = channel[channel["t"].isin(near["t"] - back * week)]
         if len(ago):
             layers.append(_line(ago.assign(at=_moved(ago, near, back * week)), _EARLIER))
-    spot = pd.DataFrame([{"first": channel["at"].iloc[inside[0]], "last": channel["at"].iloc[inside[-1]]}])
+    half = near["at"].diff().median() / 2 if len(near) > 1 else 0  # so that an event of one row is seen
+    spot = pd.DataFrame(
+        [{"first": channel["at"].iloc[inside[0]] - half, "last": channel["at"].iloc[inside[-1]] + half}]
+    )
     layers.append(alt.Chart(spot).mark_rect(opacity=0.3, color=_EVENT).encode(x=_x(spot, "first"), x2="last"))
     layers += [_band(near), _line(near, _VALUE), _points(near[near["is_anomaly"] == 1])]
-    below = f"{event['kind']}, {event['severity']}"
+    below = _in_words(event, channel["at"].iloc[inside[0]])
     title = alt.Title(
         f"{event['number']} · {event['message']}", subtitle=below, anchor="start", limit=_WIDTH, fontSize=11
     )
     return alt.layer(*layers).properties(width=_WIDTH, height=_HEIGHT, title=title)
+
+
+def _in_words(event: dict[str, Any], begins: Any) -> str:
+    """The day of the week, which tells a holiday at once; what the event is and on which side; how severe."""
+    side = {"up": "above", "down": "below"}.get(event["direction"])
+    told = [_SAID[event["kind"]], f"{side} what was expected" if side else "", event["severity"]]
+    if isinstance(begins, pd.Timestamp):
+        told.insert(0, begins.day_name())
+    return " · ".join(part for part in told if part)
 
 
 def _moved(ago: pd.DataFrame, near: pd.DataFrame, distance: int) -> Any:
