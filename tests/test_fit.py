@@ -18,8 +18,7 @@ from lstmcast.config import Settings
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Batch, Lanes, Split
 from lstmcast.errors import DivergedError, ModelError, ResourceError, StoppedError, TooShortError, UsageError
-from lstmcast.fit import checkpoint, device, loop, optimiser
-from lstmcast.fit import plan as plans
+from lstmcast.fit import checkpoint, device, loop, optimiser, rows
 from lstmcast.fit.loop import fit
 from lstmcast.fit.plan import Plan, make
 from lstmcast.fit.tbptt import StreamObjective
@@ -373,8 +372,8 @@ def test_very_many_held_out_windows_are_judged_by_a_sample(
 ) -> None:
     panel = waves(make_panel, series=20)
     whole = make(panel, settings(max_steps=1)).split
-    monkeypatch.setattr(plans, "_JUDGED", 7)
-    monkeypatch.setattr(plans, "_FEWEST_JUDGED", 5)
+    monkeypatch.setattr(rows, "_JUDGED", 7)
+    monkeypatch.setattr(rows, "_FEWEST_JUDGED", 5)
     sample, again, other = (make(panel, settings(max_steps=1, seed=seed)).split for seed in (1, 1, 2))
     assert len(sample.validation) == 7
     assert set(sample.validation) < set(whole.validation)

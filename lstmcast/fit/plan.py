@@ -11,10 +11,11 @@ import numpy as np
 from lstmcast.config import Settings, TrainingSettings
 from lstmcast.data.panel import Panel
 from lstmcast.data.relatives import Relatives
-from lstmcast.data.windows import Split, split
-from lstmcast.errors import TooShortError, UsageError
+from lstmcast.data.windows import Split
+from lstmcast.errors import UsageError
 from lstmcast.fit.facts import Facts, measure, tails
 from lstmcast.fit.members import differences
+from lstmcast.fit.rows import divide, folds_to_hold_out, training_windows
 from lstmcast.fit.rules import Regime, hidden, network_rules, regime, transform
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.forecaster import architecture_faults
@@ -28,9 +29,6 @@ _DERIVED = (
 )
 
 _RELATIVES = 2048  # series of a tree that are read at once
-_JUDGED, _FEWEST_JUDGED = 10_000, 500  # held-out windows: the last digits of a verdict need no more
-_JUDGED_VALUES = 4_000_000  # forecast in all of them: bounds memory
-
 _PASSED = ("encoder", "memory", "heads", "form", "forget_bias", "shared_layers", "checkpointing", "variational",
            "weight_drop", "layer_drop", "zoneout", "attention", "depth_gate", "input_init",
            "recurrent_init", "candidate_init")  # fmt: skip
@@ -147,12 +145,9 @@ def make(panel: Panel, settings: Settings, *, hold_out: bool = True) -> Plan:
     faults += _relatives(panel, architecture)
     if faults:
         raise UsageError("\n".join(faults), remedy="change one of the options named")
-    folds = _folds(facts, architecture) if hold_out or settings.training.early_stop else 0
-    parts = _split(panel, architecture, way, folds, facts.longest, seed=settings.training.seed)
-    if parts.windows == 0:
-        raise _too_short(panel, architecture, _minimum(architecture, way, facts.longest))
-    if panel.schema.short == "error":
-        _refuse_short(panel, parts, _minimum(architecture, way, facts.longest) + architecture.horizon)
+    holds_out = hold_out or settings.training.early_stop
+    folds = folds_to_hold_out(facts, architecture) if holds_out else 0
+    parts = divide(panel, architecture, way, folds=folds, seed=settings.training.seed)
     training = _training(settings, architecture, way, parts, book)
     members = [
         Member(shape, training.model_copy(update={"seed": (training.seed + 1_000_003 * k) % 2**31}))
@@ -217,46 +212,6 @@ def _about_numbers(settings: Settings) -> list[str]:
     return [f"{key} is about numbers, and the target holds classes; leave it out" for key in sorted(given)]
 
 
-def _windows(panel: Panel, horizon: int, season: int) -> int:
-    """Roughly how many training windows short series make: cutoffs with two seasons before and a horizon after them."""
-    room = panel.ends - panel.offsets[:-1] - horizon - max(5, 2 * season) + 1
-    return int(room.clip(0, _recent(season)).sum())
-
-
-def _recent(season: int) -> int:
-    """The last cutoffs of a short series that train: what is older tells little of what comes."""
-    return 60 if season == 1 else season * max(6, 48 // season)
-
-
-def _minimum(shape: Architecture, way: Regime, longest: int) -> int:
-    """Rows of history that a training window needs; fewer where the ``longest`` series has no more."""
-    if way == "short":
-        return min(max(5, 2 * shape.season), max(2, longest - shape.horizon))
-    return 1 if shape.stateful else min(shape.patch + 1, shape.context)
-
-
-def _split(panel: Panel, shape: Architecture, way: Regime, folds: int, longest: int, *, seed: int) -> Split:
-    minimum = _minimum(shape, way, longest)
-    if way != "short":
-        parts = split(panel, context=shape.context, horizon=shape.horizon, folds=folds, minimum=minimum)
-    else:
-        recent = _recent(shape.season)
-        parts = split(panel, context=minimum, horizon=shape.horizon, folds=folds, minimum=minimum, recent=recent)
-    return _judged(parts, values=shape.horizon * shape.targets, seed=seed)
-
-
-def _judged(parts: Split, *, values: int, seed: int) -> Split:
-    """The split with as many of its held-out windows, of ``values`` forecast values each, as judging can use.
-
-    Of more a sample is drawn, the same for the same seed. What is held out stays held out.
-    """
-    most = max(_FEWEST_JUDGED, min(_JUDGED, _JUDGED_VALUES // values))
-    if len(parts.validation) <= most:
-        return parts
-    drawn = np.random.default_rng(seed).choice(len(parts.validation), most, replace=False)
-    return replace(parts, validation=parts.validation[np.sort(drawn)])
-
-
 class _Book:
     """Takes down each decision with its reason."""
 
@@ -284,7 +239,7 @@ def _architecture(
     horizon = settle(
         "horizon", wish.horizon, schema.frequency.default_horizon(), f"usual for frequency {schema.frequency.name}"
     )
-    windows = _windows(panel, horizon, season)
+    windows = training_windows(panel, horizon, season)
     rules = network_rules(way, settings, facts, horizon=horizon, usual_season=season, windows=windows)
     rules["hidden"] = (hidden(facts), f"{facts.rows:,} rows")
     rules["dropout"] = (0.1, "usual for one layer")
@@ -324,12 +279,6 @@ def _quantiles(settings: Settings) -> tuple[float, ...]:
         level for percent in settings.network.levels for level in ((1 - percent / 100) / 2, (1 + percent / 100) / 2)
     ]
     return tuple(sorted({*_GRID, *(round(level, 6) for level in ends)}))
-
-
-def _folds(facts: Facts, architecture: Architecture) -> int:
-    """Horizons held out per series: enough for some 64 windows, at most a fifth of the rows, at least one."""
-    wanted = math.ceil(64 / max(facts.series, 1))
-    return max(1, min(wanted, int(0.2 * facts.median_length / architecture.horizon)))
 
 
 def main_season(panel: Panel) -> int:
@@ -380,24 +329,3 @@ def _steps(way: Regime, an_epoch: int) -> int:
 
 def _batch(way: Regime, parts: Split) -> tuple[int, str]:
     return (256 if way == "long" else 128 if way == "short" else 96), f"{parts.windows:,} windows"
-
-
-def _refuse_short(panel: Panel, parts: Split, need: int) -> None:
-    trains = np.bincount(panel.series, weights=parts.last >= parts.first, minlength=len(panel.ids)) > 0
-    if not trains.all():
-        name = panel.ids[int(np.argmin(trains))]
-        raise TooShortError(
-            f"{int((~trains).sum())} series are too short to train on, first {name}: {need} rows are needed",
-            remedy="leave out --short error, or give more history",
-        )
-
-
-def _too_short(panel: Panel, shape: Architecture, minimum: int) -> TooShortError:
-    lengths = panel.ends - panel.offsets[:-1]
-    longest = int(np.argmax(lengths))
-    need = minimum + shape.horizon
-    return TooShortError(
-        f"no series is long enough: history {minimum} + horizon {shape.horizon} = {need} rows are needed; "
-        f"the longest, {panel.ids[int(panel.series[longest])]}, has {int(lengths[longest])}",
-        remedy=f"use --horizon {max(1, int(lengths[longest]) // 3)}, or give more history",
-    )
