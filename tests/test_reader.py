@@ -701,3 +701,28 @@ def test_the_encoding_that_is_proposed_is_one_that_fits(text: str, written: str,
     path.write_bytes((text + "1,2024-01-01\n2,2024-01-02\n").encode(written))
     (found,) = examine([str(path)], ReaderSettings()).findings
     assert (found.code, found.fix) == ("encoding", f"--encoding {meant}")
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_years_and_names_of_months_are_refused_only_where_nothing_else_is_the_time(dated: bool, tmp_path: Path) -> None:
+    months = ("Jan", "Feb", "March", "Apr", "May", "June", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+    rows = [f"{2020 + n // 12},{months[n % 12]},{n}" for n in range(36)]
+    days = [f"{2020 + n // 12}-{n % 12 + 1:02d}-01," for n in range(36)] if dated else [""] * 36
+    head = ("ds," if dated else "") + "year,month,y"
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join([head, *(day + row for day, row in zip(days, rows, strict=True))]))
+    examined = examine([str(path)], ReaderSettings(target=("y",)))
+    assert (examined.reading is not None) == dated
+    assert dated or examined.findings[0].message == "the time is spread over the columns year, month"
+
+
+@pytest.mark.parametrize(
+    "below",
+    ["__________", "© The Office, 2024", "Source: our own counting", "Quelle: Amt", "Copyright 2024 The Office"],
+)
+def test_lines_below_a_table_that_are_none_of_it_are_left_out(below: str, tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("ds,y\n" + "".join(f"2024-01-{n:02d},{n}\n" for n in range(1, 20)) + below + "\n", encoding="utf-8")
+    examined = examine([str(path)], ReaderSettings())
+    assert [found.code for found in examined.findings if found.severity != "info"] == ["footer", "short-series"]
+    assert examined.rows == 19

@@ -60,10 +60,11 @@ def looks(
 ) -> tuple[dict[str, str], str | None]:
     """What the columns hold by the look of their first cells, and which of them is the time."""
     found = kinds(names, rows)
-    if settings.time_col is None:
-        time_column.refuse_months_apart(names, rows)
     stamped, still = time_column.stamped(names, rows), time_column.still(names, rows)
-    return found, time_column.pick_time(found, settings, stamped=stamped, still=still)
+    time = time_column.pick_time(found, settings, stamped=stamped, still=still)
+    if settings.time_col is None:
+        time_column.refuse_months_apart(names, rows, time=time)
+    return found, time
 
 
 def _look(cell: str) -> str:

@@ -21,11 +21,13 @@ MOST_BELOW = 3
 
 _FOOTER = re.compile(
     r"\W*(?:(?:grand|sub)?[ -]?totals?|sum|summe|gesamt(?:summe)?|insgesamt|average|avg|mean|mittel(?:wert)?|"
-    r"durchschnitt|count|anzahl|end of (?:file|report|data)|sources?|quellen?|fuentes?|fontes?|notes?|copyright|"
+    r"durchschnitt|count|anzahl|end of (?:file|report|data)|"
     r"\d+ rows?(?: selected)?)\b.*",
     re.IGNORECASE,
 )
-_RULE = re.compile(r"[-_=*]{5,}|(?:©|\(c\)).*", re.IGNORECASE)
+_BELOW = re.compile(
+    r"[-_=*]{5,}|(?:©|\(c\)|copyright\b).*|(?:sources?|quellen?|fuentes?|fontes?|notes?) ?:.*", re.IGNORECASE
+)
 _MOST_UNITS = 2
 _SHORT = 60
 _LOOKED_AT = 200
@@ -173,7 +175,7 @@ def is_footer_text(text: str) -> bool:
 
 
 def _says_footer(cell: str) -> bool:
-    return _FOOTER.fullmatch(cell) is not None or _RULE.fullmatch(cell) is not None
+    return _FOOTER.fullmatch(cell) is not None or _BELOW.fullmatch(cell) is not None
 
 
 def below_table(label: str, line: int, shown: Sequence[object], count: int) -> Finding:

@@ -47,8 +47,8 @@ def still(names: Sequence[str], rows: Sequence[Sequence[str]]) -> set[str]:
     return {name for index, name in enumerate(names) if len({row[index] for row in rows if len(row) > index}) < 2}
 
 
-def refuse_months_apart(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Raise ``RefusedError`` where one column holds years and another the names of months."""
+def refuse_months_apart(names: Sequence[str], rows: Sequence[Sequence[str]], *, time: str | None) -> None:
+    """Raise ``RefusedError`` where one column holds years and another the names of months, and nothing else is time."""
     cells = {name: [row[index].strip() for row in rows if len(row) > index] for index, name in enumerate(names)}
 
     def all_but_a_footer(given: Sequence[str], look: re.Pattern[str]) -> bool:
@@ -56,7 +56,7 @@ def refuse_months_apart(names: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
     years = [name for name, given in cells.items() if given and all_but_a_footer(given, _YEAR)]
     months = [name for name, given in cells.items() if given and all_but_a_footer(given, _MONTH)]
-    if years and months and len(rows) > _ENOUGH:
+    if years and months and time in {None, *years} and len(rows) > _ENOUGH:
         raise refuse(
             "split-time",
             f"the time is spread over the columns {listed([years[0], months[0]])}",
