@@ -52,12 +52,15 @@ def resolve(layers: list[tuple[str, Mapping[str, Any]]], *, choices: Choices, ve
     return settings
 
 
-def read_settings_file(path: Path) -> Mapping[str, Any]:
-    """The nested settings of a YAML file. Raises ``UsageError`` if it is missing, not YAML, or not a mapping."""
+def read_settings_file(path: Path, *, what: str = "settings file", where: str = "--config") -> Mapping[str, Any]:
+    """The nested settings of a YAML file, called ``what`` and named ``where``.
+
+    Raises ``UsageError`` if it is missing, not YAML, or not a mapping.
+    """
     try:
         loaded = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"settings file {path} cannot be read: {error.strerror}", remedy="check --config") from error
+        raise UsageError(f"the {what} {path} cannot be read: {error.strerror}", remedy=f"check {where}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid YAML: {error}", remedy="correct the file") from error
     if loaded is None:

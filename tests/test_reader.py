@@ -447,6 +447,13 @@ def test_a_single_row_is_enough_where_the_schema_is_known(tmp_path: Path) -> Non
     assert panel.values.tolist() == [[1.5]]
 
 
+def test_a_file_of_another_delimiter_than_the_models_is_refused_by_it(tmp_path: Path) -> None:
+    schema = read([write(tmp_path, GERMAN)], settings()).panel.schema
+    for comma in (GERMAN.replace(",", ".").replace(";", ","), GERMAN.replace(",", "").replace(";", ",")):
+        with pytest.raises(DataError, match=r"separated by ','; the model was trained on files with ';'"):
+            read([write(tmp_path, comma)], settings(), schema=schema)
+
+
 def test_a_column_that_is_gone_tomorrow_is_named_with_the_nearest(tmp_path: Path) -> None:
     schema = read([write(tmp_path, GERMAN)], settings()).panel.schema
     with pytest.raises(DataError, match="no column called 'Umsatz'") as caught:

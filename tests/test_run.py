@@ -408,6 +408,11 @@ def test_history_tells_every_night_and_draws_it(folder: Path, capsys: pytest.Cap
         history(folder / "sales.yaml", series=("east",))
 
 
+def test_a_job_file_that_is_not_there_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"the job file .*none\.yaml cannot be read: No such file"):
+        run(tmp_path / "none.yaml")
+
+
 def test_a_series_that_is_late_is_named_and_the_first_night_says_everything_once(tmp_path: Path) -> None:
     rows = hourly().head(FIRST)
     rows["y"] += np.where(np.arange(len(rows)) == FIRST - 100, 500, 0)  # an event of the past

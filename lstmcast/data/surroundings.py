@@ -144,6 +144,7 @@ def _names_units(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
 
 def footer(frame: pd.DataFrame, lines: Places, *, time: str | None, label: str) -> tuple[int, list[Finding]]:
     """How many rows at the end are no part of the table, and a finding that names the first of them."""
+    time = time if time in frame else None  # a file of another dialect than its model's has it nowhere
     count = int(_is_sum(frame, time))
     while count < min(MOST_BELOW, len(frame) - 2) and _is_footer(frame.iloc[-1 - count], time):
         count += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from lstmcast.data.cells import Cells
 from lstmcast.data.column_names import refuse_others
 from lstmcast.data.counting import Places
 from lstmcast.data.decoding import decode
-from lstmcast.data.dialect import Dialect, cells, head, remarked
+from lstmcast.data.dialect import DELIMITERS, Dialect, cells, head, remarked
 from lstmcast.data.findings import Finding, refuse
 from lstmcast.data.frame import Body, load, spellings, split_header
 from lstmcast.data.journey import Journey
@@ -100,12 +101,26 @@ def _bodies(opened: list[Source], journey: Journey) -> tuple[Dialect, list[Body 
     ]
     alike = len(bodies) - (journey.future is not None)
     for source, body in zip(opened[:alike], bodies[:alike], strict=True):
+        if stored:
+            _refuse_another_delimiter(source.label, body.names, stored)
         refuse_others(source.label, body.names, opened[0].label, bodies[0].names)
     if isinstance(bodies[0], Typed):
         return dialect, bodies, tabular.sample(bodies[0])
     first = texts[0][0] if texts[0] else ""
     rows = cells(head(first, dialect.skip_rows), dialect.delimiter)
     return dialect, bodies, rows[dialect.header + dialect.units_row :]
+
+
+def _refuse_another_delimiter(label: str, names: Sequence[str], stored: Schema) -> None:
+    """Raise ``RefusedError`` for a header that is one cell by the delimiter known, and several by another."""
+    mark = stored.dialect.delimiter
+    other = next((other for other in DELIMITERS if other != mark and other in names[0]), None) if names else None
+    if len(names) == 1 and other and stored.time_col != names[0]:
+        raise refuse(
+            "other-delimiter",
+            f"the cells of {label} are separated by {other!r}; the model was trained on files with {mark!r}",
+            fix="write the file as before, or train a model on files like this one",
+        )
 
 
 def _dialect(

@@ -169,7 +169,7 @@ def read_job(path: Path, *, choices: Choices) -> Job:
 
     Raises ``UsageError`` that lists every fault.
     """
-    written = dict(read_settings_file(path))
+    written = dict(read_settings_file(path, what="job file", where="its name, and the folder you are in"))
     sections = {name: written.pop(name) for name in _SECTIONS if name in written}
     for key in ("input", "store"):
         written[key] = _from_environment(written[key]) if key in written else None
