@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Split, Windows
+from lstmcast.forecast.network import predicted
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.net.stack import Stack
 
@@ -47,15 +49,7 @@ class Watch:
         network.eval()
         with torch.no_grad():
             alone = torch.full_like(batch.series, -1)
-            network(
-                batch.context,
-                batch.observed,
-                batch.past,
-                batch.future,
-                spread=batch.spread,
-                static=batch.static,
-                parents=alone,
-            )
+            predicted(network, replace(batch, parents=alone))
             hook.remove()
             glances = [
                 Glance(step, reading.part, gate, float(values.mean()), float(values.std(correction=0)))

@@ -11,6 +11,7 @@ from torch import Tensor
 from lstmcast.data.panel import Panel
 from lstmcast.data.relatives import Relatives
 from lstmcast.data.windows import Batch, Sampler, Split, Windows
+from lstmcast.forecast.network import predicted
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.net.smoothing import Summary
 from lstmcast.net.teacher import Teacher, draw
@@ -106,15 +107,7 @@ class PoolObjective:
         at = torch.searchsorted(pool.chances, drawn).clamp(max=len(pool.cutoffs) - 1)
         batch = pool.windows.gather(pool.cutoffs[at]).to(network.device)
         summary = Summary(*(part.to(network.device) for part in pool.summary.pick(at)))
-        prediction = network(
-            batch.context,
-            batch.observed,
-            batch.past,
-            batch.future,
-            summary,
-            static=batch.static,
-            teacher=teacher(batch, network, told, self._generator),
-        )
+        prediction = predicted(network, batch, summary=summary, teacher=teacher(batch, network, told, self._generator))
         return Loss(network.loss(prediction, batch.target, batch.target_observed), batch)
 
     def state(self) -> dict[str, Any]:
@@ -147,15 +140,7 @@ class WindowObjective:
             self._draw()
         batch = self._batches[self._taken].to(network.device)
         self._taken += 1
-        prediction = network(
-            batch.context,
-            batch.observed,
-            batch.past,
-            batch.future,
-            spread=batch.spread,
-            static=batch.static,
-            teacher=teacher(batch, network, told, self._teacher),
-        )
+        prediction = predicted(network, batch, teacher=teacher(batch, network, told, self._teacher))
         return Loss(network.loss(prediction, batch.target, batch.target_observed), batch)
 
     def _draw(self) -> None:
@@ -195,16 +180,7 @@ class RelativeObjective:
         segment = self._panel.segment_of(read.cutoffs - 1)
         trains = (self._parts.first[segment] <= read.cutoffs) & (read.cutoffs <= self._parts.last[segment])
         known = batch.target_observed & torch.from_numpy(trains).to(network.device)[:, None, None]
-        prediction = network(
-            batch.context,
-            batch.observed,
-            batch.past,
-            batch.future,
-            spread=batch.spread,
-            static=batch.static,
-            parents=batch.parents,
-            teacher=teacher(batch, network, told, self._generator),
-        )
+        prediction = predicted(network, batch, teacher=teacher(batch, network, told, self._generator))
         return Loss(network.loss(prediction, batch.target, known), batch)
 
     def state(self) -> dict[str, Any]:

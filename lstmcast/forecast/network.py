@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from lstmcast.data.windows import Batch
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.cells import State
 
@@ -65,3 +66,17 @@ class Network(Protocol):
         origins: Tensor | None = None,
         static: Tensor | None = None,
     ) -> tuple[Any, State]: ...
+
+
+def predicted(network: Network, batch: Batch, **besides: Any) -> Any:
+    """What ``network`` predicts from the windows of ``batch``; ``besides`` is what a ``Forecaster`` alone takes."""
+    return network(
+        batch.context,
+        batch.observed,
+        batch.past,
+        batch.future,
+        spread=batch.spread,
+        static=batch.static,
+        parents=batch.parents,
+        **besides,
+    )

@@ -15,7 +15,7 @@ from lstmcast.data.panel import Panel
 from lstmcast.data.relatives import Relatives
 from lstmcast.data.windows import Windows
 from lstmcast.forecast.memory import Memory
-from lstmcast.forecast.network import Network
+from lstmcast.forecast.network import Network, predicted
 from lstmcast.forecast.standing import Standing, last_values, stand
 from lstmcast.forecast.streaming import Part, read_on, streamed
 
@@ -208,15 +208,7 @@ def _windowed(network: Network, panel: Panel, cutoffs: NDArray[np.int64], thread
         places, rows, parents, asked = group
         lanes = None if parents is None else torch.from_numpy(parents)
         batch = windows.gather(torch.from_numpy(rows), lanes).to(network.device)
-        prediction = network(
-            batch.context,
-            batch.observed,
-            batch.past,
-            batch.future,
-            spread=batch.spread,
-            static=batch.static,
-            parents=batch.parents,
-        )
+        prediction = predicted(network, batch)
         read = network.quantiles(prediction).cpu().numpy()
         return places, read if asked is None else read[asked]
 

@@ -11,6 +11,7 @@ from sklearn.feature_selection import mutual_info_regression
 from torch import Tensor
 
 from lstmcast.data.windows import Batch
+from lstmcast.forecast.network import predicted
 from lstmcast.net.ensemble import Ensemble
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.net.scan import scan
@@ -29,15 +30,7 @@ def observe(network: Ensemble, batch: Batch) -> list[tuple[Reading, ...]]:
     stacks = [member.stack for member in members(network)]
     hooks = [stack.register_forward_pre_hook(lambda _, given: seen.append(given)) for stack in stacks]
     with torch.inference_mode():
-        network(
-            batch.context,
-            batch.observed,
-            batch.past,
-            batch.future,
-            spread=batch.spread,
-            static=batch.static,
-            parents=batch.parents,
-        )
+        predicted(network, batch)
         for hook in hooks:
             hook.remove()
         return [

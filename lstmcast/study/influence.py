@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lstmcast.data.windows import Batch
+from lstmcast.forecast.network import predicted
 from lstmcast.net.ensemble import Ensemble
 from lstmcast.study.figure import Figure
 
@@ -107,13 +108,5 @@ def _mase(network: Ensemble, batch: Batch, divisor: Tensor) -> float:
 
 
 def _median(network: Ensemble, batch: Batch) -> Tensor:
-    prediction = network(
-        batch.context,
-        batch.observed,
-        batch.past,
-        batch.future,
-        spread=batch.spread,
-        static=batch.static,
-        parents=batch.parents,
-    )
+    prediction = predicted(network, batch)
     return network.quantiles(prediction)[..., network.architecture.quantiles.index(0.5)]
