@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -406,6 +407,29 @@ def test_history_tells_every_night_and_draws_it(folder: Path, capsys: pytest.Cap
     assert [night["scored"] for night in one] == [12, 12, 12]
     with pytest.raises(UsageError, match="no forecast of a series 'east'"):
         history(folder / "sales.yaml", series=("east",))
+
+
+def test_forecasts_finished_and_stored_in_parts_are_those_of_the_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = hourly().head(FIRST + DAY)
+    new = [rows[rows["unique_id"] == "north"].tail(2).assign(unique_id=f"new {k}") for k in range(3)]  # too short
+    pd.concat([rows.head(FIRST), new[0], rows.tail(DAY), *new[1:]]).to_csv(folder / "sales.csv", index=False)
+    shutil.copytree(folder, other := folder.with_name("parts"))
+    assert run(folder / "sales.yaml").code == 6
+    monkeypatch.setattr("lstmcast.ops.tonight._ROWS", 1)
+    assert run(other / "sales.yaml").code == 6
+    for name in ("forecasts.csv", "status.csv"):
+        assert outputs(folder)[name] == outputs(other)[name]
+    query = (
+        "select unique_id, cutoff, ds_text, step, y_hat, quantiles, baseline, status from forecasts order by 1, 2, 4"
+    )
+    stored = []
+    for place in (folder, other):
+        with closing(sqlite3.connect(place / "lstmcast.db")) as database:
+            stored.append(pd.read_sql_query(query, database))
+    assert (stored[0]["status"] == "fallback").sum() == 3 * 12
+    pd.testing.assert_frame_equal(*stored)
 
 
 def test_a_job_file_that_is_not_there_is_called_one(tmp_path: Path) -> None:

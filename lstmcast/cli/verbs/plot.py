@@ -16,7 +16,10 @@ def plot(
     call: Call,
     file: Annotated[str, typer.Argument(help="A forecast or anomalies file.", metavar="FILE")],
     history: Annotated[
-        str | None, typer.Option(help="The data before the forecast; else those the model read.", metavar="DATA")
+        str | None,
+        typer.Option(
+            help="The data before the forecast, and after it what came true; else those the model read.", metavar="DATA"
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Chart: .html, .png or .svg.", metavar="FILE")] = Path(
         "chart.html"
