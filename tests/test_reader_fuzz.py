@@ -133,7 +133,30 @@ def test_any_bytes_give_a_reading_or_an_error_with_a_remedy(path: Path, data: by
 @example(data=b",\n\x01,\n,0", flags={})
 def test_read_in_blocks_or_as_a_whole_any_bytes_give_the_same(path: Path, data: bytes, flags: dict[str, Any]) -> None:
     path.write_bytes(data)
-    asked, found = ReaderSettings.model_validate(flags), []
+    assert_both_roads_agree(path, ReaderSettings.model_validate(flags))
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    data=st.one_of(tables(), series(), reports()),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-le", "cp1252", "shift_jis", "utf-7"]),
+    comments=st.lists(
+        st.tuples(st.integers(0, 30), st.sampled_from(["#", "# a, b", "#5,x", '# 5" pipe', "#2024,1,2"]))
+    ),
+    asked=st.booleans(),
+)
+def test_both_roads_agree_on_comments_and_encodings(
+    path: Path, data: bytes, encoding: str, comments: list[tuple[int, str]], asked: bool
+) -> None:
+    lines = data.decode("utf-8", "ignore").split("\n")
+    for place, comment in comments:
+        lines.insert(place, comment)
+    path.write_bytes("\n".join(lines).encode(encoding, "ignore"))
+    assert_both_roads_agree(path, ReaderSettings(encoding=encoding if asked else None))
+
+
+def assert_both_roads_agree(path: Path, asked: ReaderSettings) -> None:
+    found = []
     with pytest.MonkeyPatch.context() as patch:
         for large in (0, 10**9):
             patch.setattr(stream, "LARGE", large)

@@ -29,6 +29,7 @@ FLAGS = (
     {"resample": "D"},
     {"decimal": ","},
     {"skip_rows": 1},
+    {"encoding": "cp1252"},
 )
 
 
@@ -52,7 +53,7 @@ def main() -> None:
         corpus = Path(folder) / "corpus"
         corpus.mkdir()
         for number, seed in enumerate(sorted(SEEDS.glob("*.csv"))):
-            (corpus / seed.stem).write_bytes(bytes([number % 14]) + seed.read_bytes()[:4_000])
+            (corpus / seed.stem).write_bytes(bytes([number % (2 * len(FLAGS))]) + seed.read_bytes()[:4_000])
         path = Path(folder) / "file.csv"
         limits = ["-timeout=5", "-rss_limit_mb=1024", "-max_len=4096"]
         atheris.Setup([sys.argv[0], *limits, *sys.argv[1:], str(corpus)], lambda data: target(path, data))
