@@ -7,13 +7,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from lstmcast.config import Settings
 from lstmcast.errors import UsageError
-from lstmcast.yaml_text import load_yaml
+from lstmcast.yaml_text import NotYamlError, load_yaml
 
 SETTINGS_FILE = "lstmcast.yaml"
 PREFIX = "LSTMCAST_"
@@ -61,7 +60,7 @@ def read_settings_file(path: Path, *, what: str = "settings file", where: str = 
         loaded = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"the {what} {path} cannot be read: {error.strerror}", remedy=f"check {where}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (NotYamlError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid YAML: {error}", remedy="correct the file") from error
     if loaded is None:
         return {}
@@ -86,16 +85,10 @@ def assignment(text: str) -> tuple[str, str, Any]:
         raise UsageError(f"--set {text!r} is not SECTION.KEY=VALUE", remedy="write for example --set training.ema=0.99")
     try:
         return section, key, load_yaml(raw)
-    except yaml.YAMLError as error:
+    except NotYamlError as error:
         raise UsageError(
             f"--set {text!r}: the value is not valid YAML", remedy="put it in quotes: --set 'reader.decimal=\",\"'"
         ) from error
-
-
-def as_yaml(value: Any) -> str:
-    """A value as it is written after ``key:``, on one line."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1_000_000)
-    return text.removesuffix("\n...\n").strip()
 
 
 def _sections() -> list[str]:

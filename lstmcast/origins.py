@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
-
 from lstmcast.config import Settings
 from lstmcast.layers import PREFIX, find_settings_file, read_settings_file, section_fields
+from lstmcast.yaml_text import NotYamlError, load_yaml
 
 CONFIG_VARIABLE = "LSTMCAST_CONFIG"
 TUNING_VARIABLE = "LSTMCAST_TUNING"
@@ -81,8 +80,8 @@ def _from_text(annotation: Any, text: str) -> Any:
         return None
     if text.lstrip()[:1] in {"[", "{"}:
         try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError:
+            return load_yaml(text)
+        except NotYamlError:
             return text
     parts = [part.strip() for part in text.split(",")]
     if tuple in kinds:

@@ -1,28 +1,45 @@
-"""YAML as people write it into settings: plain values only, and no text that unfolds into more than a person writes."""
+"""YAML as people write it into settings: plain values only, and no text that unfolds into more than a person writes.
+
+The library is imported where a text is read or written: most commands have none, and start sooner.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 _MOST = 100_000  # nodes once every alias is followed
 
 
+class NotYamlError(ValueError):
+    """A text that is no YAML, or none that a person wrote."""
+
+
 def load_yaml(text: str) -> Any:
-    """The plain value of a YAML text. Raises ``yaml.YAMLError`` for anything that is none, however odd."""
+    """The plain value of a YAML text. Raises ``NotYamlError`` for anything that is none, however odd."""
+    import yaml
+
     try:
         if _size(text) > _MOST:
-            raise yaml.YAMLError("it unfolds into more than 100,000 values")
+            raise NotYamlError("it unfolds into more than 100,000 values")
         return yaml.safe_load(text)
     except RecursionError as error:
-        raise yaml.YAMLError("it is nested too deeply") from error
-    except ValueError as error:  # a date that is none, a number without end
-        raise yaml.YAMLError(str(error)) from error
+        raise NotYamlError("it is nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:  # the latter: a date that is none, a number without end
+        raise NotYamlError(str(error)) from error
+
+
+def dump_yaml(value: Any) -> str:
+    """A value as YAML on one line."""
+    import yaml
+
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1_000_000)
+    return text.removesuffix("\n...\n").strip()
 
 
 def _size(text: str) -> int:
     """Number of nodes with every alias followed; of one that contains itself more than any text may have."""
+    import yaml
+
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = [(None, 0)]
     for event in yaml.parse(text):

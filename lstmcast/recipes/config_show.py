@@ -6,9 +6,10 @@ from typing import Any
 
 from lstmcast.config import Settings
 from lstmcast.data.writer import STDOUT, write_json
-from lstmcast.layers import Choices, as_yaml, resolve, section_fields
+from lstmcast.layers import Choices, resolve, section_fields
 from lstmcast.origins import DEFAULT, Layer, key_origins
 from lstmcast.outcome import Outcome, Table
+from lstmcast.yaml_text import dump_yaml
 
 DERIVED = "derived, or off"
 
@@ -54,4 +55,4 @@ def _enumerate(entry: dict[str, Any], names: list[str]) -> None:
 def _shown(value: Any, origin: str) -> str:
     if value is None:
         return DERIVED if origin == DEFAULT else "none"
-    return as_yaml(value)
+    return dump_yaml(value)

@@ -13,8 +13,9 @@ from lstmcast.data.reader import examine, read
 from lstmcast.data.schema import Schema
 from lstmcast.data.sources import STDIN
 from lstmcast.errors import UsageError
-from lstmcast.layers import Choices, as_yaml, section_fields
+from lstmcast.layers import Choices, section_fields
 from lstmcast.outcome import Notice, OnProgress, Outcome, silent
+from lstmcast.yaml_text import dump_yaml
 
 _TIMES = ("tz", "date_format", "day_first", "epoch_unit", "freq")
 _MARKS = ("delimiter", "decimal", "thousands", "encoding", "skip_rows", "na_values")
@@ -113,10 +114,10 @@ def _document(said: Mapping[str, Mapping[str, Any]], families: Choices, *, comma
             choices = list(families.get(key, ())) or [c for c in _choices(field.annotation) if isinstance(c, str)]
             lines.append(f"  # {field.description}" + (f": {', '.join(choices)}" if choices else ""))
             if key in said[section]:
-                lines.append(f"  {key}: {as_yaml(said[section][key])}")
+                lines.append(f"  {key}: {dump_yaml(said[section][key])}")
             else:
                 default = field.get_default()
-                lines.append(f"  # {key}:" + ("" if default is None else f" {as_yaml(_plain(default))}"))
+                lines.append(f"  # {key}:" + ("" if default is None else f" {dump_yaml(_plain(default))}"))
     return "\n".join(lines) + "\n"
 
 
