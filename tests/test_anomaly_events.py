@@ -320,6 +320,26 @@ def test_a_longer_stretch_is_told_apart_by_its_shape() -> None:
     assert shaped(usual + 25 * (-1.0) ** np.arange(24)) == "variance"
 
 
+def test_an_event_is_named_by_all_of_its_excursion_and_not_only_by_what_follows_the_alarm() -> None:
+    y = series()
+    y[120:144] += np.linspace(0, 40, 24)
+    assert kind(y, [136], [137, 138]) == "trend"
+
+
+def test_what_comes_back_within_five_days_is_no_new_level() -> None:
+    usual = series()[120:168]
+    assert shaped(usual + 500) == "new_extreme"
+    y = series()
+    y[120:] += 500
+    assert kind(y, [120], list(range(121, 140))) == "level_shift"
+
+
+def test_swings_of_one_size_are_variance_and_of_many_a_burst() -> None:
+    usual, rng = series()[120:132], np.random.default_rng(4)
+    assert shaped(usual + 30 * rng.choice([-1.0, 1.0], 12)) == "variance"
+    assert shaped(usual + np.array([4, -9, 40, -6, 3, -35, 8, -3, 5, -20, 6, -4.0]) * 3) == "burst"
+
+
 def test_of_several_channels_the_three_with_most_evidence_are_named_with_value_and_forecast() -> None:
     tracks = []
     for n, share in enumerate((1.0, 6.0, 3.0, 0.0)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -24,24 +24,29 @@ SHIFT_SHARE = 0.9
 SHIFT_ROWS = 8
 SHAPE_ROWS = 6
 SEASON_ROWS = 12
-STRAIGHT, SLOW_START = 0.9, 0.5
+STRAIGHT, SLOW_START = 0.75, 0.5
 ALIKE, UNLIKE = 0.8, 0.4
-RESTLESS = 0.3  # share of rows at which the deviation changes its sign
+OUTBURST = 7.0  # spreads from the usual that wider swings alone do not reach
+EVEN = 1.5  # times the median of the deviations: all about as large
+RESTLESS = 0.25  # share of rows at which the deviation changes its sign
 NEW_EXTREME_SHARE = 0.001
 _BEYOND = 2.0  # spreads from the usual that still belong to an excursion
 _LOOK_BACK_DAYS = 14
-_LOOK_AHEAD_DAYS = 2
+_LOOK_AHEAD_DAYS = 5  # what is back before was no new level
+_ON_THE_WAY = 1.0  # spreads from the usual, before an alarm, that belong to what it was raised for
 
 
 @dataclass(frozen=True, slots=True)
 class Excursion:
-    """How the rows from an event's first on leave the ``usual``: ``away`` (k,) in spreads of what is ordinary.
+    """How the rows of an event leave the ``usual``: ``away`` (k,) in spreads of what is ordinary.
 
-    ``values`` and ``usual`` (k,) of the same rows. It lasts until half a dozen rows in a row are ordinary again, two
-    days, or the end of the data; ``over`` tells that it ended before. ``brief`` tells that after three rows no row of
-    it, nor of the alarms, is further away than a third of the furthest of these three, which is not ordinary.
+    ``first`` is the row at which it began. ``values`` and ``usual`` (k,) of the same rows. It lasts until half a dozen
+    rows in a row are ordinary and around the usual again, five days, or the end of the data; ``over`` tells that it
+    ended before. ``brief`` tells that three rows after the first alarm no row of it, nor of the alarms, is further away
+    than a third of the furthest of these three, which is not ordinary.
     """
 
+    first: int
     values: Floats
     usual: Floats
     away: Floats
@@ -53,13 +58,16 @@ def kind_of(y: Floats, first: int, last: int, peak: int, *, day: int, rules: Seq
     """The first that holds of the event in rows ``first`` .. ``last`` of a channel ``y`` (n,) observed rows.
 
     ``flat``         at least 4 rows repeat one value in a series that seldom does, or the rule says so
-    ``level_shift``  a day after the onset, nine rows in ten differ from the same rows a day earlier to one side, by 3
-                     robust spreads of that difference, or the rule says so
+    ``level_shift``  not back within five days, and a day after the onset nine rows in ten differ from the same rows a
+                     day earlier to one side, by 3 robust spreads of that difference, or the rule says so
     ``spike``        after at most 3 rows back to the usual, or nearer to it than a third of the largest distance
+    ``variance``     deviations to both sides that do not end, or none of which is above 7 spreads of what is ordinary
+                     or 1.5 times their median
+    ``burst``        deviations to both sides, some of them above that
     ``season``       at least 12 rows that follow another time of the day, not their own
-    ``trend``        at least 6 rows that leave the usual in a nearly straight line
-    ``variance``     the rule says so, or half a day of deviations to both sides
-    ``new_extreme``  beyond all values before the event, by a thousandth of their range, without changing sides
+    ``trend``        at least 6 rows that leave the usual in a nearly straight line, from before the alarm on if need be
+    ``new_extreme``  beyond all values before the event, by a thousandth of their range
+    ``variance``     the rule says so, and none is above that
     ``burst``        the rest
     """
     said = {hit.kind for hit in rules}
@@ -70,26 +78,48 @@ def kind_of(y: Floats, first: int, last: int, peak: int, *, day: int, rules: Seq
         return "flat"
     found = excursion(y, first, last, day=day)
     straight = found is not None and _is_trend(found)
-    if not straight and ("level_shift" in said or _level_shifted(y, first, day)):
+    stays = found is None or not found.over
+    if stays and not straight and ("level_shift" in said or _level_shifted(y, first, day)):
         return "level_shift"
     margin = NEW_EXTREME_SHARE * np.ptp(before) if len(before) else math.inf
-    extreme = len(before) > 0 and not before.min() - margin <= y[peak] <= before.max() + margin
+    reached = np.r_[y[peak], found.values if found is not None else inside]
+    extreme = len(before) > 0 and bool(
+        (reached < before.min() - margin).any() or (reached > before.max() + margin).any()
+    )
     if found is None:
         return "new_extreme" if extreme else "spike" if last - first < SPIKE_ROWS else "burst"
     if found.over and (found.brief or (len(found.away) <= SPIKE_ROWS and last - first < SPIKE_ROWS)):
         return "spike"
-    if _is_season(found, y, first, day):
+    turns = float(np.mean(np.diff(np.sign(found.away)) != 0)) if len(found.away) > 1 else 0.0
+    if turns > RESTLESS and len(found.away) > SPIKE_ROWS:
+        stays_so = not found.over and len(found.away) >= max(SHAPE_ROWS, day // 2)
+        return "variance" if stays_so or _is_even(found) else "burst"
+    if _is_season(found, y, found.first, day):
         return "season"
     if straight:
         return "trend"
-    turns = float(np.mean(np.diff(np.sign(found.away)) != 0)) if len(found.away) > 1 else 0.0
-    if "variance" in said or (turns > RESTLESS and len(found.away) >= max(SHAPE_ROWS, day // 2)):
-        return "variance"
-    return "new_extreme" if extreme and turns <= RESTLESS else "burst"
+    if extreme:
+        return "new_extreme"
+    return "variance" if "variance" in said and _is_even(found) else "burst"
+
+
+def _is_even(found: Excursion) -> bool:
+    """Whether wider swings explain the deviations: none is very far, or all are about as far."""
+    far = np.abs(found.away)
+    return bool(far.max() <= max(OUTBURST, EVEN * float(np.median(far))))
 
 
 def excursion(y: Floats, first: int, last: int, *, day: int) -> Excursion | None:
-    """The rows from ``first`` on beside what is usual there; None with less than three days before, or gaps there."""
+    """The rows of an event beside what is usual there, from where they began to leave it, which may be before its
+    ``first`` alarm. None with less than three days before, or gaps there."""
+    found = _from(y, first, last, day)
+    if found is None or found.first == first:
+        return found
+    earlier = _from(y, found.first, last, day)
+    return found if earlier is None else replace(earlier, first=found.first, brief=found.brief)
+
+
+def _from(y: Floats, first: int, last: int, day: int) -> Excursion | None:
     if first < 3 * day or not np.isfinite(y[:first]).all():
         return None
     stop = min(len(y), max(last + 1, first + _LOOK_AHEAD_DAYS * day))
@@ -106,11 +136,20 @@ def excursion(y: Floats, first: int, last: int, *, day: int) -> Excursion | None
     if best is None:
         return None
     spread, usual = best
+    onset = _onset((y[:first] - usual[:first]) / spread, y[first] - usual[first], 2 * day)
     away = (y[first:stop] - usual[first:stop]) / spread
     away = np.where(np.isfinite(away), away, 0.0)
-    rows, over = _lasting(np.abs(away) > _BEYOND, last + 1 - first)
+    rows, over = _lasting(away, last + 1 - first)
     brief = _is_brief(np.abs(away[: max(rows, last + 1 - first)]))
-    return Excursion(y[first : first + rows], usual[first : first + rows], away[:rows], over, brief)
+    return Excursion(onset, y[first : first + rows], usual[first : first + rows], away[:rows], over, brief)
+
+
+def _onset(away: Floats, side: float, most: int) -> int:
+    """The first of the rows before an alarm that were on its ``side`` of the usual already, without a break."""
+    row = len(away)
+    while row > 0 and len(away) - row < most and away[row - 1] * np.sign(side) > _ON_THE_WAY:
+        row -= 1
+    return row
 
 
 def _is_brief(far: Floats) -> bool:
@@ -119,14 +158,17 @@ def _is_brief(far: Floats) -> bool:
     return top > _BEYOND and bool(np.all(far[SPIKE_ROWS:] <= max(_BEYOND, top * SPIKE_TAIL)))
 
 
-def _lasting(beyond: NDArray[np.bool_], least: int) -> tuple[int, bool]:
-    """Rows until half a dozen in a row are ordinary, and whether that was seen; ``least`` where alarms reach there."""
+def _lasting(away: Floats, least: int) -> tuple[int, bool]:
+    """Rows until half a dozen in a row are ordinary, around the usual, and whether that was seen; ``least`` where
+    alarms reach there."""
     quiet = 0
-    for row, far in enumerate(beyond):
+    for row, far in enumerate(np.abs(away) > _BEYOND):
         quiet = 0 if far else quiet + 1
-        if quiet >= SHAPE_ROWS and row + 1 - quiet >= min(least, SPIKE_ROWS):
+        if quiet < SHAPE_ROWS or row + 1 - quiet < min(least, SPIKE_ROWS):
+            continue
+        if abs(float(away[row + 1 - SHAPE_ROWS : row + 1].mean())) <= _ON_THE_WAY:
             return max(1, row + 1 - quiet), True
-    return max(1, len(beyond) - quiet), quiet > 0
+    return max(1, len(away) - quiet), quiet > 0
 
 
 def _usuals(y: Floats, first: int, day: int) -> list[Floats]:
