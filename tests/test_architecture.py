@@ -47,6 +47,7 @@ DATA = (
     "statics whole excerpt oddities ledger calendar_features aggregates",
     "opening asked",
     "stream",
+    "roads",
     "table",
     "arrays ahead",
     "survey",

@@ -16,7 +16,7 @@ from conftest import panel_of
 from lstmcast.artifact import CALIBRATION, MANIFEST, load, seal
 from lstmcast.cli.app import run
 from lstmcast.config import ReaderSettings
-from lstmcast.data import stream
+from lstmcast.data import roads
 from lstmcast.data.findings import RefusedError
 from lstmcast.data.panel import Panel
 from lstmcast.data.reader import Reading, read
@@ -84,7 +84,7 @@ def test_a_file_read_in_blocks_has_the_same_parents_and_sums(tmp_path: Path, mon
     frame = shops()
     frame.loc[frame.index % 7 > 0, "region"] = ""
     at_once = read_frame(frame, tmp_path)
-    monkeypatch.setattr(stream, "LARGE", 0)
+    monkeypatch.setattr(roads, "LARGE", 0)
     in_blocks = read_frame(frame, tmp_path)
     assert in_blocks.panel.schema == at_once.panel.schema
     np.testing.assert_array_equal(in_blocks.panel.values, at_once.panel.values)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lstmcast.config import ReaderSettings
-from lstmcast.data import blocks, room, stream
+from lstmcast.data import blocks, roads, room, stream
 from lstmcast.data.reader import Reading, read
 from lstmcast.data.shelf import Shelf
 from lstmcast.errors import ResourceError
@@ -22,7 +22,7 @@ ROWS = 200_000
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of its own, and files that count as large."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(stream, "LARGE", 0)
+    monkeypatch.setattr(roads, "LARGE", 0)
     return tmp_path / "cache" / "lstmcast" / "columns"
 
 
@@ -47,7 +47,7 @@ def test_the_second_reading_takes_the_columns_of_the_first(
     (entry,) = cache.iterdir()
     monkeypatch.setattr(stream.plain, "parsed", lambda text, plan: pytest.fail("the file was parsed again"))
     monkeypatch.setattr(blocks, "SIZE", 2**14)
-    monkeypatch.setattr(stream._Stream, "_add", lambda self, text, first_line, last: None)
+    monkeypatch.setattr(stream.Stream, "_add", lambda self, text, first_line, last: None)
     again = kept(path)
     for reading in (first, again):
         assert reading.fingerprint == plain.fingerprint

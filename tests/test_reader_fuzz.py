@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lstmcast.config import ReaderSettings
-from lstmcast.data import stream
+from lstmcast.data import roads
 from lstmcast.data.reader import examine
 from lstmcast.errors import UsageError
 
@@ -159,7 +159,7 @@ def assert_both_roads_agree(path: Path, asked: ReaderSettings) -> None:
     found = []
     with pytest.MonkeyPatch.context() as patch:
         for large in (0, 10**9):
-            patch.setattr(stream, "LARGE", large)
+            patch.setattr(roads, "LARGE", large)
             try:
                 found.append(examine([str(path)], asked))
             except UsageError as error:

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from lstmcast.config import ReaderSettings
-from lstmcast.data import blocks, columnar, stream, table
+from lstmcast.data import blocks, columnar, roads, stream, table
 from lstmcast.data.reader import Examination, examine
 from lstmcast.data.schema import Schema
 from lstmcast.errors import UsageError
@@ -23,7 +23,7 @@ ROWS = 2_000
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "LARGE", 0)
+    monkeypatch.setattr(roads, "LARGE", 0)
     monkeypatch.setattr(blocks, "SIZE", 2**14)
     monkeypatch.setattr(stream, "SIZE", 2**14)
 
@@ -34,7 +34,7 @@ def read_both_ways(
     """The examination in blocks, compared with that of the whole; and whether it was in blocks."""
     taken: list[bool] = []
     results = []
-    in_blocks = stream.streamed
+    in_blocks = roads.streamed
 
     def road(sources, journey):
         cells = in_blocks(sources, journey)
@@ -192,7 +192,7 @@ def test_what_memory_has_no_room_for_is_not_read_as_a_whole(
 ) -> None:
     path = tmp_path / "file.csv"
     path.write_text(NOT_PLAIN[name])
-    monkeypatch.setattr(stream, "memory", lambda: 100_000)
+    monkeypatch.setattr(roads, "memory", lambda: 100_000)
     monkeypatch.setattr(table, "whole", None)
     examined = examine([str(path)], ReaderSettings(id_col="store", target=("y",)))
     assert re.search(message, examined.findings[0].message)
@@ -224,7 +224,7 @@ def test_many_files_are_read_in_blocks_of_several(tmp_path: Path, monkeypatch: p
     for number in range(40):
         rows = "".join(f"{day},{number}.{day}\n" for day in range(1, 60))
         (tmp_path / f"s{number:02d}.csv").write_text(f"ds,y\n{rows}".rstrip("\n" * (number % 2)), encoding="utf-8")
-    monkeypatch.setattr(stream, "LARGE", 10**9)
+    monkeypatch.setattr(roads, "LARGE", 10**9)
     examined, in_blocks = read_both_ways([str(tmp_path / "*.csv")], ReaderSettings(), monkeypatch)
     assert in_blocks
     assert examined.rows == 40 * 59
@@ -232,7 +232,7 @@ def test_many_files_are_read_in_blocks_of_several(tmp_path: Path, monkeypatch: p
     assert not read_both_ways([str(tmp_path / "*.csv")], ReaderSettings(), monkeypatch)[1]
     (tmp_path / "forecasts.csv").write_text("unique_id,ds,cutoff,step,y_hat\nA,2,1,1,5\n", encoding="utf-8")
     (tmp_path / "s17.csv").unlink()
-    monkeypatch.setattr(table, "streamed", stream.streamed)
+    monkeypatch.setattr(table, "streamed", roads.streamed)
     monkeypatch.setattr(table, "whole", None)
     examined = examine([str(tmp_path / "s*.csv"), str(tmp_path / "forecasts.csv")], ReaderSettings())
     assert str(examined.findings[0].fix).startswith(f"{tmp_path}/forecasts.csv looks like a forecast of lstmcast")

@@ -1,7 +1,7 @@
 """Stream: large or many plain files into columns, block by block, so that no text is held as a whole.
 
-What is not plain (units around numbers, ragged lines) is read by ``whole``, which knows what
-to say about it; both give the same cells.
+What is not plain (units around numbers, ragged lines) raises ``NotPlainError``, and is read by ``whole``, which knows
+what to say about it; both give the same cells.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,89 +18,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lstmcast.data import plain
-from lstmcast.data.blocks import SIZE, Block, NotPlainError, blocks
+from lstmcast.data.blocks import SIZE, Block, NotPlainError
 from lstmcast.data.cells import Cells
 from lstmcast.data.column_names import refuse_others
 from lstmcast.data.columnar import Column, Texts
 from lstmcast.data.counting import Counting, Places
 from lstmcast.data.dialect import Dialect
-from lstmcast.data.findings import Finding, RefusedError, refuse
+from lstmcast.data.findings import Finding, RefusedError
 from lstmcast.data.frame import NAMELESS, Body, load, spellings, split_header
 from lstmcast.data.journey import Journey
 from lstmcast.data.marks import is_doubtful_anywhere
 from lstmcast.data.opening import Opening, opened
 from lstmcast.data.plain import Plan
-from lstmcast.data.room import memory
 from lstmcast.data.shelf import Shelf
-from lstmcast.data.sources import STDIN, expand, is_url, stems
+from lstmcast.data.sources import stems
 from lstmcast.data.surroundings import comments_left_out, is_footer_text, without_comments
 from lstmcast.data.whole import trimmed
 from lstmcast.errors import ResourceError
 
-LARGE = 2 * SIZE
-"""Bytes on the disk from which on files are read in blocks."""
-
-MANY = 20
-"""Files from which on they are read in blocks, however small."""
-
-_PACKED_LIKE = 20
-"""Times as long as on the disk that a packed file may become without its columns being moved."""
-
-_HELD = 8
-"""Times its size that a file takes in memory when it is read as a whole."""
-
 _MOST_ROOM = 2**27
 """Rows for which room is reserved at first."""
-
-
-def streamed(sources: Sequence[str], journey: Journey) -> Cells | None:
-    """The cells of files that are large or many, and plain; None for all others."""
-    paths = _files(sources)
-    if journey.future or paths is None:
-        return None
-    size = sum(Path(path).stat().st_size for path in paths)
-    if size < LARGE and len(paths) < MANY:
-        return None
-    room = size * (_PACKED_LIKE if any(path.endswith((".gz", ".zst")) for path in paths) else 1)
-    stream = _Stream(paths, journey, room=room)
-    asked = journey.settings.encoding or (journey.stored.dialect.encoding if journey.stored else None)
-    begun = 1
-    try:
-        for block in blocks(paths, stream.digest, encoding=asked):
-            begun = block.first_line
-            stream.take(block)
-            if stream.remembered():
-                break
-        return stream.cells()
-    except NotPlainError as error:
-        _refuse_large(stream.label, size, error, line=begun)
-        return None
-    finally:
-        stream.tidy()
-
-
-def _refuse_large(label: str, size: int, error: NotPlainError, *, line: int) -> None:
-    """Raise ``RefusedError`` where there is no memory for reading as a whole what cannot be read in blocks."""
-    needed = _HELD * size
-    if needed <= memory():
-        return
-    if isinstance(error.__cause__, RefusedError):
-        raise error.__cause__
-    room = f"about {needed / 1e9:.1f} GB of memory, of {memory() / 1e9:.1f}"
-    raise refuse(
-        "too-large", f"{label}, after line {line}, {error}; reading it so takes {room}", fix=error.fix, line=line
-    )
-
-
-def _files(sources: Sequence[str]) -> list[str] | None:
-    """The paths, if all of them are files that can be read again."""
-    if any(source == STDIN or is_url(source) for source in sources):
-        return None
-    try:
-        paths = expand(sources)
-    except RefusedError:
-        return None
-    return paths if all(Path(path).is_file() for path in paths) else None
 
 
 @dataclass(slots=True)
@@ -113,7 +49,7 @@ class _Stretch:
 
 
 @dataclass(slots=True)
-class _Stream:
+class Stream:
     """What was read so far: its ``opening`` once the first block was seen, growing ``columns``, lines not yet read.
 
     ``comments`` are for each source the number of them and the line of the first; ``top`` is its first block.

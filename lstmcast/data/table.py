@@ -18,7 +18,7 @@ from lstmcast.data.counting import Places
 from lstmcast.data.dialect import Dialect, announcements
 from lstmcast.data.findings import Finding
 from lstmcast.data.journey import Journey
-from lstmcast.data.stream import streamed
+from lstmcast.data.roads import streamed
 from lstmcast.data.whole import whole
 
 

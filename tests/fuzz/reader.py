@@ -16,7 +16,7 @@ import atheris
 
 with atheris.instrument_imports(include=["lstmcast.data"]):
     from lstmcast.config import ReaderSettings
-    from lstmcast.data import stream
+    from lstmcast.data import roads
     from lstmcast.data.reader import examine
     from lstmcast.errors import UsageError
 
@@ -36,7 +36,7 @@ FLAGS = (
 def target(path: Path, data: bytes) -> None:
     """The first byte chooses flags and road, the others are the file."""
     choice = data[0] if data else 0
-    stream.LARGE = 0 if choice % 2 else 10**9
+    roads.LARGE = 0 if choice % 2 else 10**9
     path.write_bytes(data[1:])
     try:
         found = examine([str(path)], ReaderSettings.model_validate(FLAGS[choice // 2 % len(FLAGS)]))
