@@ -92,19 +92,20 @@ def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
     One hit at each onset; then the new level is adopted, and the next must be shown by twice as much. ``y`` (n,)
     observed rows, ``day`` in rows.
     """
-    lags = np.array([k * day for k in (1, 2, 3, 7)])
-    usual = y.copy()  # the values, as they would be on the present level
+    lags = [k * day for k in (1, 2, 3, 7)]
+    usual = y.tolist()  # the values, as they would be on the present level
+    seen = y.tolist()
     difference = np.full(len(y), np.nan)
     spread = np.nan
     needed = max(SHIFT_EVIDENCE, day * SHIFT_DAYS)
     highest, sums, peaks, onset = 0.0, [0.0, 0.0], [0.0, 0.0], [0, 0]
     hits: list[Hit] = []
     for row in range(day, len(y)):
-        earlier = row - lags[lags <= row]
-        difference[row] = y[row] - np.median(usual[earlier])
+        different = seen[row] - _middle([usual[row - lag] for lag in lags if lag <= row])
+        difference[row] = different
         if row % day == 0 or not np.isfinite(spread):
             spread = _spread(difference[max(day, row - 20 * day) : row + 1])
-        unit = float(np.clip(difference[row] / spread, -LARGEST_STEP, LARGEST_STEP)) if spread > 0 else 0.0
+        unit = min(max(different / spread, -LARGEST_STEP), LARGEST_STEP) if spread > 0 else 0.0
         for side, sign in enumerate((1.0, -1.0)):
             sums[side] = max(0.0, sums[side] + sign * unit - DRIFT)
             peaks[side] = max(peaks[side], sums[side])
@@ -117,7 +118,8 @@ def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
         elif row >= warm_up and top > max(needed, BEYOND_HIGHEST * highest):
             began = onset[int(np.argmax(sums))]
             hits.append(Hit("level_shift", began, row, row))
-            usual[:began] += np.median(difference[began : row + 1])
+            moved = float(np.median(difference[began : row + 1]))
+            usual[:began] = [value + moved for value in usual[:began]]
             highest = max(highest, top)  # where levels change again and again, only a longer change is told
             sums, peaks, onset = [0.0, 0.0], [0.0, 0.0], [row + 1, row + 1]
     return hits
@@ -148,6 +150,13 @@ def variance(error: Floats, *, day: int, warm_up: int) -> list[Hit]:
             hits.append(Hit("variance", row - width + 1, row, row))
             silent_until = row + max(day, width)
     return hits
+
+
+def _middle(values: list[float]) -> float:
+    """The median of a few values, which calls of numpy would dwarf."""
+    values.sort()
+    half = len(values) // 2
+    return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
 
 
 def _spread(values: Floats) -> float:
