@@ -7,6 +7,8 @@ series has ever shown, so that it stays silent where the unusual is usual.
 
 from __future__ import annotations
 
+import math
+from bisect import insort
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,7 +103,7 @@ def level_shift(y: Floats, *, day: int, warm_up: int) -> list[Hit]:
     highest, sums, peaks, onset = 0.0, [0.0, 0.0], [0.0, 0.0], [0, 0]
     hits: list[Hit] = []
     for row in range(day, len(y)):
-        different = seen[row] - _middle([usual[row - lag] for lag in lags if lag <= row])
+        different = seen[row] - _middle(sorted([usual[row - lag] for lag in lags if lag <= row]))
         difference[row] = different
         if row % day == 0 or not np.isfinite(spread):
             spread = _spread(difference[max(day, row - 20 * day) : row + 1])
@@ -135,13 +137,15 @@ def variance(error: Floats, *, day: int, warm_up: int) -> list[Hit]:
     if len(size) <= warm_up + width:
         return []
     windows = np.lib.stride_tricks.sliding_window_view(size, width)
-    spread = np.r_[np.full(width - 1, np.nan), np.quantile(windows, 0.75, axis=1)]
+    spread = [math.nan] * (width - 1) + np.quantile(windows, 0.75, axis=1).tolist()
     hits: list[Hit] = []
-    usual, highest, lowest, silent_until = np.nan, 0.0, np.inf, 0
+    usual, highest, lowest, silent_until = math.nan, 0.0, math.inf, 0
+    seen: list[float] = []  # ascending
     for row in range(2 * width, len(size)):
         highest, lowest = max(highest, spread[row - width]), min(lowest, spread[row - width])
-        if row % width == 0 or not np.isfinite(usual):
-            usual = float(np.median(spread[width : row - width + 1]))
+        insort(seen, spread[row - width])
+        if row % width == 0 or not math.isfinite(usual):
+            usual = _middle(seen)
         if row < max(warm_up, silent_until):
             continue
         wider = spread[row] > max(WIDER * usual, BEYOND_WIDEST * highest)
@@ -153,8 +157,7 @@ def variance(error: Floats, *, day: int, warm_up: int) -> list[Hit]:
 
 
 def _middle(values: list[float]) -> float:
-    """The median of a few values, which calls of numpy would dwarf."""
-    values.sort()
+    """The median of ascending ``values``, for which numpy would look at all of them."""
     half = len(values) // 2
     return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
 

@@ -94,9 +94,9 @@ def tail(values: Floats, *, start: int, refresh: int) -> Floats:
     past = np.empty(0)
     taken = 0
     for at in range(start, len(values), refresh):
-        block = np.sort(magnitude[taken:at])
-        block = block[np.isfinite(block)]
-        past = np.insert(past, np.searchsorted(past, block), block)
+        block = magnitude[taken:at]
+        past = np.concatenate([past, block[np.isfinite(block)]])
+        past.sort(kind="stable")  # which merges what is sorted already
         taken = at
         if len(past) < min(MIN_PAST, start):
             continue
@@ -128,6 +128,8 @@ def _with_pareto(chance: Floats, values: Floats, past: Floats) -> Floats:
     if len(past) < PARETO_PAST:
         return chance
     threshold = past[int((1 - TOP_SHARE) * len(past))]
+    if not (values > threshold).any():
+        return chance
     excesses = past[np.searchsorted(past, threshold, side="right") :] - threshold
     if len(excesses) < MIN_EXCESSES:
         return chance
