@@ -349,6 +349,13 @@ def test_a_file_of_new_rows_only_is_enough_for_the_command(own: Path) -> None:
     assert facts["rows_read"] == 8
 
 
+def test_a_single_new_row_is_enough_for_the_command(own: Path) -> None:
+    expected, _ = predicted(own, table(121))
+    forecasts, facts = predicted(own, table(121).groupby("shop").tail(1))
+    pd.testing.assert_frame_equal(forecasts, expected, rtol=1e-5)
+    assert facts["rows_read"] == 4
+
+
 def test_predict_says_which_series_it_read_again(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = table(125).reset_index(drop=True)
     data.loc[3, "y"] += 1
@@ -526,7 +533,8 @@ def test_past_rows_are_forecast_from_what_is_remembered_as_from_the_start(
     for memories, chunks in (([], [256, 256]), ([early], [256, 256]), ([late, early], [243])):
         read.clear()
         made = np.full_like(expected, np.nan)
-        for places, values in resumed(network, whole, cutoffs, memories):
+        segment = whole.segment_of(cutoffs - 1)
+        for places, values in resumed(network, whole, segment, cutoffs - whole.offsets[segment], memories):
             made[places] = values
         np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
         assert read[: len(chunks)] == chunks

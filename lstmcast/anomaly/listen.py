@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmcast.anomaly.carried import Carried
 from lstmcast.anomaly.history import Delivery, Merged, by_series, delivery, merge
 from lstmcast.anomaly.lessons import FIRST_STEPS
 from lstmcast.anomaly.remembering import most_rows
@@ -36,7 +37,10 @@ _HIDDEN = 32
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What is known after a delivery: ``channels`` of each of its series, all of them, and what is remembered."""
+    """What is known after a delivery: ``channels`` of each of its series, all of them, and what is remembered.
+
+    ``carried`` by a stateful model.
+    """
 
     series: list[list[Channel]]
     names: tuple[str, ...]
@@ -44,6 +48,7 @@ class Heard:
     rhythm: Rhythm
     plan: Plan
     memory: Memory
+    carried: Carried | None = None
 
 
 def listen(
@@ -53,13 +58,14 @@ def listen(
     trained: Model | None,
     kept: State | None,
     tail: bool = False,
+    carry: bool = False,
     on_progress: OnProgress,
 ) -> Heard:
     """Continue the histories that are known by the rows of ``panel``, and forecast each new row before looking at it.
 
     Rows later than the training of ``trained`` are forecast by it, unless ``detection.fit`` says always. ``tail`` tells
-    that the panel is but the end of what was delivered. Raises ``UsageError`` for fit never without a model,
-    ``TooShortError`` when nothing can be judged.
+    that the panel is but the end of what was delivered, ``carry`` that there will be more of it. Raises ``UsageError``
+    for fit never without a model, ``TooShortError`` when nothing can be judged.
     """
     fitting = settings.detection.fit
     if fitting == "never" and trained is None:
@@ -71,8 +77,9 @@ def listen(
     merged = merge(kept.channels if kept else {}, came, open_from=_open_from(kept, beat))
     _tell_oddities(replace(merged, forgotten=0) if tail else merged, on_progress)
     fresh_to_model, alone = None, False
+    carried = kept.carried if kept else None
     if trained is not None and fitting != "always":
-        from lstmcast.anomaly.model_forecasts import forecast_by, judged_by, remembered, unseen  # with torch
+        from lstmcast.anomaly.model_forecasts import unseen  # with torch
         from lstmcast.artifact import seen_until
 
         fresh_to_model = unseen(panel, trained)
@@ -85,14 +92,9 @@ def listen(
             merged.known, merged.fresh, beat, plan, memory, threads=settings.training.threads, on_progress=on_progress
         )
     if trained is not None and fresh_to_model is not None:
-        from lstmcast.fit import device
-
-        network = trained.forecaster.to(device.choose(settings.training.device))
-        told = forecast_by(network, panel, fresh_to_model, memories=remembered(trained), on_progress=on_progress)
-        by_model = _by_channel(told, panel, channels, merged)
-        if kept is not None:
-            _tell_unknown(by_model, merged, seen_until(trained, panel), panel, network.reach, on_progress)
-        channels = judged_by(channels, by_model, alone=fitting == "never")
+        channels, carried = _by_model(
+            trained, panel, channels, merged, fresh_to_model, kept, settings, carry=carry, on_progress=on_progress
+        )
     longest = max(len(channel.time) for channel in channels)
     judged = any(np.isfinite(channel.error).any() for channel in channels)
     if settings.detection.mode == "offline" and (not judged or (fresh_to_model is None and longest <= plan.warm_up)):
@@ -100,7 +102,48 @@ def listen(
             f"the longest series has {longest} rows; more than the {plan.warm_up} of the warm-up are needed",
             remedy="give more history, or judge by a model trained on more of it: -m MODEL",
         )
-    return Heard(by_series(came, channels), came.names, channels, beat, plan, memory)
+    return Heard(by_series(came, channels), came.names, channels, beat, plan, memory, carried)
+
+
+def _by_model(
+    trained: Model,
+    panel: Panel,
+    channels: Sequence[Channel],
+    merged: Merged,
+    unseen: NDArray[np.bool_],
+    kept: State | None,
+    settings: Settings,
+    *,
+    carry: bool,
+    on_progress: OnProgress,
+) -> tuple[list[Channel], Carried | None]:
+    """``channels`` judged by ``trained`` where it can, and what it carries to the next delivery, if it is stateful."""
+    from lstmcast.anomaly.model_forecasts import forecast_by, judged_by
+    from lstmcast.anomaly.streamed_forecasts import forecast_stream
+    from lstmcast.artifact import seen_until
+    from lstmcast.fit import device
+
+    network = trained.forecaster.to(device.choose(settings.training.device))
+    carried = None
+    if trained.architecture.stateful:
+        new, shared = _new(panel, merged, kept)
+        told, carried = forecast_stream(
+            network,
+            panel,
+            model=trained,
+            unseen=unseen,
+            new=new & unseen,
+            shared=shared,
+            carried=kept.carried if kept else None,
+            carry=carry,
+            on_progress=on_progress,
+        )
+    else:
+        told = forecast_by(network, panel, unseen, on_progress=on_progress)
+    by_model = _by_channel(told, panel, channels, merged)
+    if kept is not None and not trained.architecture.stateful:
+        _tell_unknown(by_model, merged, seen_until(trained, panel), panel, network.reach, on_progress)
+    return judged_by(channels, by_model), carried
 
 
 def stream_warm_up(rows_per_week: float | None) -> int:
@@ -211,6 +254,21 @@ def _tell_unknown(
                 f"of {silent:,} new rows the model says nothing; it looks back on {reach} rows before them", "warning"
             )
         )
+
+
+def _new(panel: Panel, merged: Merged, kept: State | None) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """bool (R,) the rows of the panel that are to be judged, and bool (N,) its series of which none is judged again."""
+    width = panel.values.shape[1]
+    count = len(panel.ids)
+    first = [int(time[0]) if len(time) else np.iinfo(np.int64).max for time, _ in merged.fresh[: count * width]]
+    before = kept.channels if kept else {}
+    again = [
+        name in before and len(before[name].time) > len(rest.time) for rest in merged.known for name in [rest.name]
+    ]
+    since = np.array(first, dtype=np.int64).reshape(count, width).min(axis=1)
+    odd = np.array(again[: count * width], dtype=np.bool_).reshape(count, width).any(axis=1)
+    times = panel.times(np.arange(len(panel.values)))
+    return times >= np.repeat(since[panel.series], np.diff(panel.offsets)), np.logical_not(odd)
 
 
 def _by_channel(

@@ -16,10 +16,8 @@ from lstmcast.artifact import Model, seen_until
 from lstmcast.data.calendar_features import extended
 from lstmcast.data.panel import Panel
 from lstmcast.forecast.intervals import at_levels
-from lstmcast.forecast.memory import Memory
 from lstmcast.forecast.network import Network
 from lstmcast.forecast.predict import quantiles_at
-from lstmcast.forecast.resume import Parts, resumed
 from lstmcast.forecast.standing import least_rows
 from lstmcast.outcome import OnProgress, Progress
 
@@ -37,20 +35,11 @@ def unseen(panel: Panel, model: Model) -> Rows:
     return later
 
 
-def remembered(model: Model) -> list[Memory]:
-    """What a stateful model carries: the newest there is and, for rows before that, what it had after its training."""
-    states = [model.state, model.trained_state]
-    return [Memory.of(state, model.forecaster.initial_state) for state in states if state is not None]
+def forecast_by(network: Network, panel: Panel, rows: Rows, *, on_progress: OnProgress) -> NDArray[np.float64]:
+    """What ``network``, which reads windows, said of the ``rows`` (R,) from each of ``BACKS`` rows before, within its
+    horizon.
 
-
-def forecast_by(
-    network: Network, panel: Panel, rows: Rows, *, memories: Sequence[Memory] = (), on_progress: OnProgress
-) -> NDArray[np.float64]:
-    """What ``network`` said of the ``rows`` (R,) from each of ``BACKS`` rows before, as far as its horizon reaches.
-
-    float64 (R, H, D, Q) at ``LEVELS`` in the user's units, NaN where it said nothing. A stateful network goes on from
-    the first of ``memories`` that can be, and reads from the start where none can; it forecasts from the newest row
-    before ``rows`` on, as that is what is remembered.
+    float64 (R, H, D, Q) at ``LEVELS`` in the user's units, NaN where it said nothing.
     """
     shape = network.architecture
     out = np.full((len(panel.values), len(BACKS), panel.values.shape[1], len(LEVELS)), np.nan)
@@ -62,41 +51,29 @@ def forecast_by(
     for _, back in backs:  # the forecast for row t made `back` rows before has its first target at t - back + 1
         origin = np.maximum(row[rows] - back + 1, 0)
         wanted[origin] |= segment[origin] == segment[rows]
-    if shape.stateful:
-        wanted &= rows
     cutoffs = np.flatnonzero(wanted & enough)
     ahead = extended(panel, shape.horizon)  # the newest rows are forecast with the calendar of those still to come
     moved = row + (ahead.offsets - panel.offsets)[segment]
-    done = 0
-    for places, quantiles in _parts(network, ahead, moved[cutoffs], memories):
-        chosen, made = cutoffs[places], at_levels(quantiles, shape.quantiles, np.array(LEVELS))
+    for block in range(0, len(cutoffs), _BLOCK):
+        chosen = cutoffs[block : block + _BLOCK]
+        made = at_levels(quantiles_at(network, ahead, moved[chosen]), shape.quantiles, np.array(LEVELS))
         for k, back in backs:
             target = chosen + back - 1
             fits = (target < panel.ends[segment[chosen]]) & rows[np.minimum(target, len(rows) - 1)]
             out[target[fits], k] = made[fits, back - 1]
-        done += len(places)
-        on_progress(Progress("forecasting", done, len(cutoffs)))
+        on_progress(Progress("forecasting", block + len(chosen), len(cutoffs)))
     return out
 
 
-def _parts(network: Network, panel: Panel, cutoffs: NDArray[np.int64], memories: Sequence[Memory]) -> Parts:
-    if network.architecture.stateful:
-        yield from resumed(network, panel, cutoffs, memories)
-        return
-    for block in range(0, len(cutoffs), _BLOCK):
-        chosen = cutoffs[block : block + _BLOCK]
-        yield np.arange(block, block + len(chosen)), quantiles_at(network, panel, chosen)
-
-
-def judged_by(channels: Sequence[Channel], quantiles: Sequence[NDArray[np.float64]], *, alone: bool) -> list[Channel]:
-    """``channels`` with the forecasts ``quantiles`` (n, H, Q) of each where there are any; nothing else if ``alone``.
+def judged_by(channels: Sequence[Channel], quantiles: Sequence[NDArray[np.float64]]) -> list[Channel]:
+    """``channels`` with the forecasts ``quantiles`` (n, H, Q) of each where there are any.
 
     A distance that the model does not reach is answered by its nearest one.
     """
-    return [_judged(channel, told, alone) for channel, told in zip(channels, quantiles, strict=True)]
+    return [_judged(channel, told) for channel, told in zip(channels, quantiles, strict=True)]
 
 
-def _judged(channel: Channel, told: NDArray[np.float64], alone: bool) -> Channel:
+def _judged(channel: Channel, told: NDArray[np.float64]) -> Channel:
     told = told.copy()
     for k in range(1, told.shape[1]):
         absent = np.isnan(told[:, k, 0])
@@ -114,5 +91,5 @@ def _judged(channel: Channel, told: NDArray[np.float64], alone: bool) -> Channel
     for name, values in said.items():
         old = getattr(channel, name)
         keep = there if old.ndim == 1 else there[:, None]
-        columns[name] = np.where(keep, values, np.nan if alone else old)
+        columns[name] = np.where(keep, values, old)
     return replace(channel, **columns)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from lstmcast.anomaly.carried import Carried
 from lstmcast.anomaly.events import Event
 from lstmcast.anomaly.remembering import Forgotten, most_rows
 from lstmcast.anomaly.rhythm import Rhythm
@@ -35,6 +36,7 @@ class State:
     ``fingerprint`` sha256 of the bytes of the last delivery and ``asked`` what was asked of it: with both the same
     there is nothing to do. ``told`` ids of the events reported so far, ``open_events`` those that could still grow.
     ``channels`` by name. ``noted`` as JSON values, what makes it possible to read the tail of a grown file alone.
+    ``carried`` what a stateful model goes on from.
     """
 
     schema: Schema
@@ -47,6 +49,7 @@ class State:
     told: tuple[str, ...]
     open_events: tuple[Event, ...] = ()
     noted: Mapping[str, Any] | None = None
+    carried: Carried | None = None
 
 
 def load_state(folder: Path) -> State | None:
@@ -77,6 +80,9 @@ def save_state(state: State, folder: Path) -> None:
         arrays |= {f"channel.{number}.{name}": np.ascontiguousarray(getattr(channel, name)) for name in _COLUMNS}
     weights = state.memory.weights or {}
     arrays |= {f"weights.{name}": array for name, array in weights.items()}
+    if state.carried is not None:
+        named = state.carried.arrays().items()
+        arrays |= {f"carried.{name}": np.ascontiguousarray(array) for name, array in named}
     facts = {
         "format_version": FORMAT_VERSION,
         "schema": state.schema.model_dump(mode="json"),
@@ -97,6 +103,7 @@ def save_state(state: State, folder: Path) -> None:
         "told": list(state.told),
         "open_events": [asdict(event) for event in state.open_events],
         "noted": state.noted,
+        "carried": None if state.carried is None else state.carried.model,
     }
     with replace_folder(folder) as place:
         save_file(arrays, place / ARRAYS)
@@ -111,6 +118,7 @@ def _state(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> State:
         forgotten = Forgotten(**said.get("forgotten", {}))
         channels[said["name"]] = Channel(name=said["name"], unit=unit, forgotten=forgotten, **columns)
     weights = {name.removeprefix("weights."): array for name, array in arrays.items() if name.startswith("weights.")}
+    taken = {name.removeprefix("carried."): part for name, part in arrays.items() if name.startswith("carried.")}
     return State(
         schema=Schema.model_validate(facts["schema"]),
         plan=Plan(**{"most": most_rows(facts["plan"]["warm_up"])} | facts["plan"]),
@@ -122,4 +130,5 @@ def _state(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> State:
         told=tuple(facts["told"]),
         open_events=tuple(Event(**said) for said in facts["open_events"]),
         noted=facts.get("noted"),
+        carried=Carried.of(facts["carried"], taken) if facts.get("carried") else None,
     )

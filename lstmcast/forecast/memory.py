@@ -84,6 +84,13 @@ class Memory:
             self, ids=tuple(self.ids[n] for n in index), state=tuple(part[index] for part in self.state), **plain
         )
 
+    def places(self, panel: Panel) -> NDArray[np.int64]:
+        """int64 (N,) which series here is each one of ``panel``, -1 for none."""
+        if _lone(panel, self):
+            return np.zeros(1, np.int64)
+        place = {name: n for n, name in enumerate(self.ids)}
+        return np.array([place.get(name, -1) for name in panel.ids], np.int64)
+
     def merged(self, older: Memory) -> Memory:
         """With those series of ``older`` that are not known here, or are known there up to a later row."""
         later = dict(zip(older.ids, older.newest.tolist(), strict=True))
@@ -149,20 +156,28 @@ class Begun:
         return now if self.memory is None else now.merged(self.memory)
 
 
-def take_up(panel: Panel, memory: Memory | None, *, initial_state: Callable[[int], State]) -> Begun:
+def take_up(
+    panel: Panel,
+    memory: Memory | None,
+    *,
+    initial_state: Callable[[int], State],
+    shared: NDArray[np.bool_] | None = None,
+) -> Begun:
     """Where to go on reading each series of ``panel``: after what ``memory`` holds of it, if that still is true.
 
     A series is read from the start of its last segment where nothing is remembered, where the rows read before are not
     all there or not the same, where it now ends before the newest row remembered, and after a gap longer than
     ``max_gap``. A file that begins after the newest row remembered is its continuation. Of a panel that is the tail of
     longer series (``panel.earlier``) the rows before it, and those it shares with them, are taken for what was read.
+    So are the rows of series that are ``shared`` (N,), as the caller has compared them, in a file that lacks the first
+    of the rows read before.
     """
     fresh = tuple(part.clone() for part in initial_state(len(panel.ids)))  # some are one tensor under several names
     none = np.full(len(panel.ids), -1)
     if memory is None:
         rest, before = _rest(panel, None, none)
         return Begun(rest, fresh, before, {}, None, none)
-    index, anew = _usable(panel, memory)
+    index, anew = _usable(panel, memory, shared)
     rest, before = _rest(panel, memory, index)
     on = torch.from_numpy(np.flatnonzero(index >= 0))
     for part, known in zip(fresh, memory.state, strict=True):
@@ -170,9 +185,9 @@ def take_up(panel: Panel, memory: Memory | None, *, initial_state: Callable[[int
     return Begun(rest, fresh, before, anew, memory, index)
 
 
-def _usable(panel: Panel, memory: Memory) -> tuple[NDArray[np.int64], dict[str, str]]:
+def _usable(panel: Panel, memory: Memory, shared: NDArray[np.bool_] | None) -> tuple[NDArray[np.int64], dict[str, str]]:
     """int64 (N,) the place of each series in ``memory``, -1 where it is of no use, and why."""
-    index = _places(panel, memory)
+    index = memory.places(panel)
     last, m = panel.last_segment(), np.maximum(index, 0)
     newest, rows = memory.newest[m], memory.rows[m]
     start, there = panel.start[last], panel.ends[last] - panel.offsets[last]
@@ -183,20 +198,21 @@ def _usable(panel: Panel, memory: Memory) -> tuple[NDArray[np.int64], dict[str, 
     far = (missed > panel.schema.max_gap) & (panel.schema.gaps != "zero")
     covered = ~follows & (start == memory.begin[m]) & (rows <= there)
     cut = _is_tail(panel)
-    inside = cut & ~follows & (start > memory.begin[m]) & _newest_row(panel, memory, m)[1]
+    known = cut if shared is None else cut | shared
+    inside = known & ~follows & (start > memory.begin[m]) & _newest_row(panel, memory, m)[1]
     why = np.select(
         [
             index < 0,
             end < newest,
             cut & follows & first_segment,
             follows & far,
-            ((memory.shift[m] == 0) != (panel.shift == 0)).any(axis=1),
-            follows & on_grid & first_segment,
+            follows & on_grid & first_segment,  # part of a file does not tell the level of the whole
             inside,
+            ((memory.shift[m] == 0) != (panel.shift == 0)).any(axis=1),
             ~follows & (start > memory.begin[m]),
             ~covered,
         ],
-        ["new", "earlier", "shorter", "gap", "level", "", "", "shorter", "restated"],
+        ["new", "earlier", "shorter", "gap", "", "", "level", "shorter", "restated"],
         "",
     )
     compared = np.flatnonzero(covered & (why == ""))
@@ -208,13 +224,6 @@ def _usable(panel: Panel, memory: Memory) -> tuple[NDArray[np.int64], dict[str, 
         why[compared[changed]] = "restated"
     anew = {name: str(reason) for name, reason in zip(panel.ids, why, strict=True) if reason}
     return np.where(why == "", index, -1), anew
-
-
-def _places(panel: Panel, memory: Memory) -> NDArray[np.int64]:
-    if _lone(panel, memory):
-        return np.zeros(1, np.int64)
-    place = {name: n for n, name in enumerate(memory.ids)}
-    return np.array([place.get(name, -1) for name in panel.ids], np.int64)
 
 
 def _lone(panel: Panel, memory: Memory) -> bool:

@@ -94,7 +94,15 @@ def _detect(sources: list[str], settings: Settings, wishes: Wishes, on_progress:
     if kept is not None and (kept.fingerprint, kept.asked) == (delivered.fingerprint, asked) and written(wishes):
         said = "nothing new: the data are those of the last run, whose files stand"
         return _ended(reading.panel, wishes, (), kept.open_events, {"noop": True}, (said,), on_progress)
-    heard = listen(reading.panel, settings, trained=trained, kept=kept, tail=delivered.tail, on_progress=on_progress)
+    heard = listen(
+        reading.panel,
+        settings,
+        trained=trained,
+        kept=kept,
+        tail=delivered.tail,
+        carry=wishes.state is not None,
+        on_progress=on_progress,
+    )
     told = _judged(reading, heard, settings, wishes, on_progress)
     table, found = _reported(told, reading.panel, heard, wishes, kept)
     form, safe = wishes.format, wishes.safe_csv
@@ -243,6 +251,7 @@ def _remember(
         told=(*gone, *found),
         open_events=tuple(event for event in events if event.open),
         noted=noted,
+        carried=heard.carried,
     )
 
 
