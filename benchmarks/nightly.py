@@ -1,6 +1,6 @@
 """What a scheduled night costs when 24 rows are new, after a short history and after a long one.
 
-    python benchmarks/nightly.py [--detect | --watch]
+    python benchmarks/nightly.py [--detect | --stateful | --watch]
 
 Prints JSON lines: the wall time and CPU time of `lstmcast run` (with ``--watch``: of `lstmcast detect-anomalies --state
 --new-only`) on each length, and the ratio of the two. The bar: a
@@ -34,6 +34,7 @@ def main() -> None:
     options.add_argument("--rows", type=int, nargs=2, default=(10_000, 1_000_000), help="the two lengths of history")
     options.add_argument("--nights", type=int, default=5, help="nights measured on each")
     options.add_argument("--detect", action="store_true", help="look for anomalies too")
+    options.add_argument("--stateful", action="store_true", help="with a network that carries its state")
     options.add_argument("--watch", action="store_true", help="nights of detect-anomalies with a state instead")
     chosen = options.parse_args()
     times = {}
@@ -43,15 +44,15 @@ def main() -> None:
             times[rows] = (
                 watched(place, rows, nights=nights)
                 if chosen.watch
-                else measure(place, rows, nights=nights, detect=chosen.detect)
+                else measure(place, rows, nights=nights, detect=chosen.detect, stateful=chosen.stateful)
             )
     short, long = chosen.rows
     wall, cpu = (min(at[k] for at in times[long]) / min(at[k] for at in times[short]) for k in (0, 1))
     told = {"ratio": round(wall, 3), "cpu_ratio": round(cpu, 3), "bar": BAR, "held": wall <= BAR}
-    print(json.dumps(told | {"detect": chosen.detect, "watch": chosen.watch}))
+    print(json.dumps(told | {"detect": chosen.detect, "stateful": chosen.stateful, "watch": chosen.watch}))
 
 
-def measure(folder: Path, rows: int, *, nights: int, detect: bool) -> list[tuple[float, float]]:
+def measure(folder: Path, rows: int, *, nights: int, detect: bool, stateful: bool) -> list[tuple[float, float]]:
     """Wall and CPU seconds of each night after the first, which trains and reads everything."""
     history = made_up(rows + NEW_ROWS * nights)
     job = {
@@ -60,7 +61,7 @@ def measure(folder: Path, rows: int, *, nights: int, detect: bool) -> list[tuple
         "predict": {"horizon": 24, "output": "out/forecasts.csv"},
         "settle": "0s",
         "network": {"hidden": 16, "context": 168},
-        "training": {"max_steps": 20},
+        "training": {"max_steps": 20, "stateful": stateful},
     } | ({"detect": {"output": "out/anomalies.csv", "events": "out/events.csv"}} if detect else {})
     (folder / "meter.yaml").write_text(yaml.safe_dump(job))
     history.head(rows).to_csv(folder / "meter.csv", index=False)
