@@ -659,3 +659,23 @@ def test_what_a_killed_run_left_half_written_is_swept_wherever_it_lies(folder: P
     (folder / place / ".kept").touch()  # not ours
     assert run(folder / "sales.yaml").facts["noop"] is True
     assert [path.name for path in (folder / place).glob(".*")] == [".kept"]
+
+
+def test_a_night_without_covariates_ahead_lists_them_where_they_stay_and_says_what_a_job_can_do(tmp_path: Path) -> None:
+    rows = hourly().assign(promo=lambda rows: rows["ds"].dt.hour % 3)
+    whole, ahead = rows.head(FIRST), rows.iloc[FIRST : FIRST + DAY].assign(y=np.nan)
+    pd.concat([whole, ahead]).to_csv(tmp_path / "sales.csv", index=False)
+    job = write_job(tmp_path, reader={"future": ["promo"]}, network={**JOB["network"], "integer": True, "minimum": 0})
+    assert run(job).code == 0
+    frame = pd.read_csv(tmp_path / "out" / "forecasts.csv", dtype=str)
+    assert frame.filter(like="y_hat").map(str.isdigit).all(axis=None)  # whole numbers are written as such
+    before = (tmp_path / "out" / "forecasts.csv").read_bytes()
+    rows.head(FIRST + DAY).to_csv(tmp_path / "sales.csv", index=False)
+    with pytest.raises(DataError, match="24 rows of future-known covariates") as refused:
+        run(job)
+    listed = tmp_path / "out" / "sales.missing_future.csv"
+    assert str(listed) in refused.value.message
+    assert "add them to the input" in refused.value.remedy
+    assert "future_fill: ffill" in refused.value.remedy
+    assert len(pd.read_csv(listed)) == 24
+    assert (tmp_path / "out" / "forecasts.csv").read_bytes() == before

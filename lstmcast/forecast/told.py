@@ -106,7 +106,9 @@ class Telling:
         }
         if len(names) == 1:
             del keys["target"]
-        flat = {name: array.transpose(0, 2, 1).reshape(-1) for name, array in columns.items()}
+        flat: dict[str, Any] = {name: array.transpose(0, 2, 1).reshape(-1) for name, array in columns.items()}
+        if self._wish.integer and coherent is None and not panel.schema.classes:
+            flat = {name: pd.array(values, dtype="Int64") for name, values in flat.items()}  # 39, not 39.0
         last: dict[str, Any] = {"status": np.repeat(np.array(ahead.status, dtype=object)[kept], each)}
         if coherent is not None:
             holds = np.repeat(coherent.holds, len(names), axis=0).reshape(-1)

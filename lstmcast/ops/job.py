@@ -135,6 +135,11 @@ class Job:
         return self.place(self.file.predict.output)
 
     @property
+    def missing_future(self) -> Path:
+        """Where rows of the future are listed that the input lacks."""
+        return self.forecasts.with_name(f"{self.name}.missing_future.csv")
+
+    @property
     def status(self) -> Path:
         return self.place(self.file.status) if self.file.status else self.forecasts.with_name("status.json")
 

@@ -54,7 +54,9 @@ def finished(
     if "coherent" in frame:
         left &= (frame["coherent"] == "no").to_numpy()
     season = significant(naive, level)
-    frame["y_hat"] = np.where(left & np.isfinite(season), season, frame["y_hat"])
+    made = np.where(left & np.isfinite(season), season, frame["y_hat"])
+    whole = pd.api.types.is_integer_dtype(frame["y_hat"])  # as the model was asked for
+    frame["y_hat"] = pd.Series(np.round(made), frame.index).astype("Int64") if whole else made
     return frame
 
 

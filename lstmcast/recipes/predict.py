@@ -58,13 +58,15 @@ def predict(
     device: str = "auto",
     threads: int | None = None,
     earlier: Moments | None = None,
+    missing: Path | None = None,
     on_progress: OnProgress = silent,
 ) -> Outcome:
     """Forecast with the model in the folder ``model``; without ``sources``, from the files it was trained on.
 
     ``samples`` paths are added as columns: what may come, with the dependence between the steps kept. A stateful model
     goes on from its stored state; with ``advance_state`` the state after the newest rows is kept for the next time.
-    ``earlier`` tells of rows before those in ``sources``, where these are but the tail of a history.
+    ``earlier`` tells of rows before those in ``sources``, where these are but the tail of a history. ``missing`` is the
+    file for rows of the future that lack covariates: ``missing_future.csv`` beside ``output``, if not a job's own.
 
     Where the model knows which series are part of which, forecasts add up as ``coherent`` says, else as in training.
 
@@ -86,7 +88,7 @@ def predict(
     panel = panel if as_of is None else until(panel, _cutoff(panel, as_of))
     panel = extended(panel, trained.architecture.horizon)
     panel, excluded = _ready(panel, reader, wish.horizon or 1, on_progress)
-    lacking = _lacks_future(panel, wish.horizon or 1, output)
+    lacking = _lacks_future(panel, wish.horizon or 1, output, missing)
     network = trained.forecaster.to(devices.choose(device))
     standing = stand(network, panel, fallback=on_error == "naive", excluded=lacking, memory=memory)
     for notice in _begun_anew(standing.anew):
@@ -200,10 +202,10 @@ def _ready(panel: Panel, reader: ReaderSettings, horizon: int, on_progress: OnPr
     return panel, names
 
 
-def _lacks_future(panel: Panel, horizon: int, output: str) -> NDArray[np.bool_]:
+def _lacks_future(panel: Panel, horizon: int, output: str, missing: Path | None) -> NDArray[np.bool_]:
     """bool (N,) series whose known-ahead covariates do not cover the horizon. Raises ``DataError`` if none does.
 
-    The missing rows are then written to ``missing_future.csv`` beside ``output``.
+    The missing rows are then written to ``missing``, or to ``missing_future.csv`` beside ``output``.
     """
     if not panel.schema.future:
         return np.zeros(len(panel.ids), dtype=np.bool_)
@@ -212,14 +214,17 @@ def _lacks_future(panel: Panel, horizon: int, output: str) -> NDArray[np.bool_]:
     if lacking.all():
         panel = of_file(panel)
         known = rows_ahead(panel, horizon)
-        place = (Path(output).parent if is_file(output) else Path()) / "missing_future.csv"
+        place = missing or (Path(output).parent if is_file(output) else Path()) / "missing_future.csv"
+        told, filled = f"give them with --future {place}", "--future-fill ffill"
+        if missing:
+            told, filled = "add them to the input", "future_fill: ffill under `reader`"
         write_text(as_text(to_fill(panel, known), panel.schema.dialect), str(place))
         series, step = np.argwhere(known.missing.any(axis=2))[0]
         raise DataError(
             f"{int(known.missing.any(axis=2).sum())} rows of future-known covariates "
             f"({', '.join(panel.schema.future)}) are missing, first for series {panel.ids[series]} at "
             f"{panel.schema.clock.format(known.times[series, [step]])[0]}; all are listed in {place}",
-            remedy=f"fill them in and give them with --future {place}, or carry on the last ones: --future-fill ffill",
+            remedy=f"fill them in and {told}, or carry on the last ones: {filled}",
         )
     return lacking
 

@@ -230,6 +230,7 @@ class _Night:
             threads=machine.threads,
             earlier=intake.earlier,
             advance_state=model.architecture.stateful,
+            missing=self.job.missing_future,
             on_progress=self.on_progress,
         )
         horizon = part.horizon or model.architecture.horizon
