@@ -17,5 +17,6 @@ def ones(shape: tuple[int, ...], share: float, *, like: Tensor) -> Tensor:
     laid = (shape[1], shape[0], shape[2]) if len(shape) == 3 else shape
     count = math.prod(laid)
     bits = torch.empty(-(-count // 4), dtype=torch.int64, device=like.device).random_(-(1 << 63), None)
-    mask = (bits.view(torch.int16)[:count] < round(share * _STEPS) - _STEPS // 2).view(laid).to(like.dtype)
+    mask = torch.empty(laid, dtype=like.dtype, device=like.device)
+    torch.lt(bits.view(torch.int16)[:count].view(laid), round(share * _STEPS) - _STEPS // 2, out=mask)
     return mask.transpose(0, 1) if len(shape) == 3 else mask

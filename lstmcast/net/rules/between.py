@@ -25,6 +25,20 @@ def part(function: Callable[..., Any]) -> Callable[..., Any]:
     return cast("Callable[..., Any]", wrap(function))
 
 
+@part
+def blend(share, new, old, result):
+    for j in range(share.size):
+        result[j] = new[j] + share[j] * (old[j] - new[j])
+
+
+@part
+def divide(whole, share, carried, rest):
+    for j in range(share.size):
+        carried[j] = whole[j] * share[j]
+    for j in range(share.size):
+        rest[j] = whole[j] - carried[j]
+
+
 @compiled
 def arrive(p, sums, t):
     """Step t's sums: h is read, masked, modulated or crossed with x where the cell does so, and multiplied."""
@@ -59,9 +73,7 @@ def depart(p, output, t):
         share, fresh, before, after = p.keep[s], p.fresh[s], p.before[s], p.after[s]
         if share.size:
             for b in range(share.shape[1]):
-                for j in range(share.shape[2]):
-                    new = fresh[t, b, j]
-                    after[t, b, j] = new + share[t, b, j] * (before[t, b, j] - new)
+                blend(share[t, b], fresh[t, b], before[t, b], after[t, b])
 
 
 @compiled
@@ -72,9 +84,7 @@ def enter(q, t):
         if share.size:
             rest = q.new if s == 0 else whole
             for b in range(share.shape[1]):
-                for j in range(share.shape[2]):
-                    carried[b, j] = whole[b, j] * share[t, b, j]
-                    rest[b, j] = whole[b, j] - carried[b, j]
+                divide(whole[b], share[t, b], carried[b], rest[b])
     if q.projection.size:
         q.projected[t] = q.new
         np.dot(q.new, q.projection, q.inner)
@@ -118,5 +128,6 @@ def leave(q, sums, t):
 @part
 def add(total, further):
     for b in range(total.shape[0]):
-        for j in range(total.shape[1]):
-            total[b, j] += further[b, j]
+        one, other = total[b], further[b]
+        for j in range(one.size):
+            one[j] += other[j]
