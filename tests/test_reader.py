@@ -733,3 +733,17 @@ def test_lines_below_a_table_that_are_none_of_it_are_left_out(below: str, tmp_pa
     examined = examine([str(path)], ReaderSettings())
     assert [found.code for found in examined.findings if found.severity != "info"] == ["footer", "short-series"]
     assert examined.rows == 19
+
+
+@pytest.mark.parametrize("past", [(), ("promo",)])
+def test_the_schema_of_a_wide_file_can_do_without_covariates(past: tuple[str, ...], tmp_path: Path) -> None:
+    rows = "".join(f"2024-01-{n:02d},{n},{n % 5},{n % 3}\n" for n in range(1, 31))
+    path = tmp_path / "data.csv"
+    path.write_text(f"ds,a,b,promo\n{rows}", encoding="utf-8")
+    schema = read([str(path)], ReaderSettings(wide=True, target=("a", "b"), past=past)).panel.schema
+    without = schema.without_past()
+    assert schema.ledger is not None
+    assert without.ledger is not None
+    assert schema.ledger.columns == ("y", *past)
+    assert without.past == ()
+    assert len(without.ledger.columns) == len(without.ledger.sizes) == 1

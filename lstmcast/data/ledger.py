@@ -35,7 +35,8 @@ def ledger(rows: Rows, schema: Schema) -> Ledger:
         keys=_packed(keys.astype(np.int64)),
         sums=_packed(sums),
         counts=_packed(counts.astype(np.int64)),
-        columns=(*schema.targets, *schema.past, *schema.future),
+        # the columns of a wide file are series of one target, as in the panel
+        columns=(*(("y",) if schema.wide else schema.targets), *schema.past, *schema.future),
         sizes=tuple(_sizes(rows)),
     )
 

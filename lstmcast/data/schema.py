@@ -79,6 +79,8 @@ class Schema(Frozen):
 
     def without_past(self) -> Schema:
         """As this, of files whose covariates known only up to now are not read."""
+        if not self.past:
+            return self
         categories = {name: words for name, words in self.categories.items() if name not in self.past}
         kept = self.ledger
         if kept is not None:
