@@ -131,6 +131,7 @@ def test_any_bytes_give_a_reading_or_an_error_with_a_remedy(path: Path, data: by
     flags=st.one_of(st.just({}), st.fixed_dictionaries({}, optional=FLAGS)),
 )
 @example(data=b",\n\x01,\n,0", flags={})
+@example(data=b",,,\n,,0,\n,,NA,0", flags={"wide": True})
 def test_read_in_blocks_or_as_a_whole_any_bytes_give_the_same(path: Path, data: bytes, flags: dict[str, Any]) -> None:
     path.write_bytes(data)
     assert_both_roads_agree(path, ReaderSettings.model_validate(flags))

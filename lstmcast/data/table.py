@@ -92,7 +92,8 @@ def _spelled(counts: Counter[str], masked: dict[str, Counter[str]], names: list[
 
 def _missing(frame: pd.DataFrame, names: list[str], cells: Cells, counts: Counter[str]) -> Callable[[int], Finding]:
     absent = frame[names].isna().to_numpy()
-    parts = [f"{count} {token!r}" if token else f"{count} empty" for token, count in counts.most_common(5)]
+    often = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:5]
+    parts = [f"{count} {token!r}" if token else f"{count} empty" for token, count in often]
     if cells.later is not None and (ahead := int(absent[cells.later].sum())):
         parts.append(f"{ahead} in the future rows")
     listed, total = ", ".join(parts), int(absent.sum())
