@@ -43,6 +43,7 @@ def gathered(
     *,
     active: list[int] | None = None,
     on: Track | None = None,
+    beside: tuple[Track, ...] = (),
     totals: dict[int, float] | None = None,
     peaks: dict[int, float] | None = None,
     p_value: float = 1e-3,
@@ -64,7 +65,7 @@ def gathered(
         score[row] = value
     scores = Scores(score=score, p_value=np.full(len(on.y), p_value), sum=total)
     return events(
-        [on],
+        [on, *beside],
         np.zeros(len(on.y), dtype=np.int64),
         flags,
         scores,
@@ -297,6 +298,12 @@ def test_a_rule_raises_an_event_from_its_onset_and_names_its_kind() -> None:
     assert event.delay == "6 hours"
     assert "stuck at" in event.message
     assert only(gathered([98], rules=(Hit("variance", 80, 100, 100),))).kind == "variance"
+
+
+def test_a_channel_that_stands_still_does_not_take_the_alarms_of_others_for_its_own() -> None:
+    stuck = Hit("flat", 60, 66, 190)
+    assert len(gathered([100, 150], rules=(stuck,), beside=(track(name="heat"),)).events) == 3
+    assert len(gathered([100, 150], rules=(stuck,)).events) == 1  # alone it stands still all the while
 
 
 def test_missing_rows_are_told_by_their_number_and_the_longest_gap_before() -> None:

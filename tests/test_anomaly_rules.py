@@ -31,6 +31,13 @@ def test_a_stuck_sensor_is_told_after_a_few_equal_values() -> None:
     assert hit.row == 503
 
 
+def test_a_switch_that_nobody_has_touched_yet_is_not_stuck() -> None:
+    y = np.zeros(1000)
+    assert flat(y, warm_up=WARM_UP) == []
+    y[700:] = 1.0
+    assert flat(y, warm_up=WARM_UP) == []
+
+
 def test_a_sensor_that_sticks_again_is_told_again_until_it_is_its_habit() -> None:
     y = noisy()
     for place in range(400, 1000, 100):

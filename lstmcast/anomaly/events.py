@@ -125,7 +125,8 @@ def events(
     raised, active = flags.raised.copy(), flags.active | flags.raised
     for hit in sorted(rules, key=lambda hit: hit.row):
         raised[hit.row] |= not raised[hit.onset : hit.row].any()  # else an alarm has said so already
-        active[hit.onset : hit.last + 1] = True
+        # where there are other channels, one that stands still for weeks must not take their alarms for its own
+        active[hit.onset : (hit.last if len(tracks) == 1 else hit.row) + 1] = True
     of_row = np.full(total, -1, dtype=np.int64)
     found: list[Event] = []
     for first, last in _stretches(raised, active, rules, merge):

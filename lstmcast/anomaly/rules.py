@@ -49,7 +49,8 @@ class Hit:
 def flat(y: Floats, *, warm_up: int) -> list[Hit]:
     """Runs of one value that the series' habit of repeating itself does not explain. ``y`` (n,) observed rows.
 
-    What has been told is not a habit yet: a sensor that sticks again is told again, the first ``ADOPTED`` times.
+    What has been told is not a habit yet: a sensor that sticks again is told again, the first ``ADOPTED`` times. What
+    has stood still from the first row on, as a switch nobody touches, is not stuck: to do so is its habit.
     """
     change = np.flatnonzero(np.diff(y) != 0) + 1
     starts, stops = np.r_[0, change], np.r_[change, len(y)]
@@ -58,7 +59,7 @@ def flat(y: Floats, *, warm_up: int) -> list[Hit]:
     hits: list[Hit] = []
     for k in np.flatnonzero(lengths > 1):
         start, stop, length = int(starts[k]), int(stops[k]), int(lengths[k])
-        if length >= FLAT_ROWS and length > BEYOND_LONGEST * longest and stop > warm_up:
+        if start and length >= FLAT_ROWS and length > BEYOND_LONGEST * longest and stop > warm_up:
             share = (repeats + 1) / (start + 2)
             needed = FLAT_EVIDENCE / max(-np.log10(share), 1e-9) + 1
             needed = int(np.ceil(max(FLAT_ROWS, needed, BEYOND_LONGEST * longest + 1)))
