@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from lstmcast.anomaly.lessons import RATE, rate
 from lstmcast.anomaly.network import Asked
 from lstmcast.anomaly.rhythm import Rhythm
-from lstmcast.anomaly.schooling import Learner, drawn, loss_and_slopes, rate, school
+from lstmcast.anomaly.schooling import Learner, drawn, loss_and_slopes, school
 from lstmcast.anomaly.sequences import LEVELS, Sequences, measure_unit
 from lstmcast.anomaly.teaching import network_of
 from lstmcast.anomaly.telling import lstm_quantiles
@@ -106,8 +107,10 @@ def test_a_school_teaches_and_depends_on_its_seed_alone() -> None:
 
 
 def test_the_rate_rises_then_falls() -> None:
-    rates = [rate(done, 1.0, 0.2) for done in (0.1, 0.2, 0.6, 1.0)]
+    rates = [rate(done, anew=True) / RATE for done in (0.1, 0.2, 0.6, 1.0)]
     assert rates == pytest.approx([0.5, 1.02, 0.52, 0.02])
+    again = [rate(done, anew=False) / RATE for done in (0.05, 0.1, 0.55, 1.0)]
+    assert again == pytest.approx([0.25, 0.51, 0.26, 0.01])
 
 
 def test_a_lesson_needs_no_torch() -> None:

@@ -26,7 +26,8 @@ def read_rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         rows.append(reading.rows)
         return reading
 
-    monkeypatch.setattr("lstmcast.ops.continuing.read", counted)
+    for room in ("continuing", "tail"):
+        monkeypatch.setattr(f"lstmcast.ops.{room}.read", counted)
     monkeypatch.setattr("lstmcast.recipes.detect.TAIL_ROWS", 100)
     return rows
 

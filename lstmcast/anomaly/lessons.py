@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
 
 FIRST_STEPS, FOLD_STEPS, REFIT_STEPS = 300, 150, 80
+DROPOUT = 0.1
+LARGEST_ERROR, LARGEST_PINBALL = 50.0, 10.0  # what was anomalous in training must not teach
+RATE, DECAY, AVERAGE = 3e-3, 1e-3, 0.98
+FIRST_MOMENT, SECOND_MOMENT = 0.9, 0.99
+_BATCH, _LARGEST_BATCH = 48, 192
 _MOST_TRIMMED = 0.05
 _ORDINARY = 8.0  # times the median error: five deviations of a normal law, which trims nothing of calm series
 
@@ -52,3 +59,25 @@ def ordinary(error: Floats) -> NDArray[np.bool_]:
     limit = max(_ORDINARY * float(np.median(known)), float(np.quantile(known, 1 - _MOST_TRIMMED)))
     result: NDArray[np.bool_] = ~(size > limit)
     return result
+
+
+def pupils(first: Times, stop: Times) -> tuple[Times, Times, Times, int]:
+    """Of channels with rows ``first`` .. ``stop`` - 1 (M,) each: those that have two rows at least, the first and the
+    last bound of the rows that may be asked for, and how many questions a step asks."""
+    taught = np.flatnonzero(stop - first >= 2)
+    batch = min(_LARGEST_BATCH, _BATCH * math.ceil(math.sqrt(len(taught))))
+    return taught, np.maximum(first, 1)[taught], stop[taught], batch
+
+
+def rate(done: float, *, anew: bool) -> float:
+    """The rate of learning when a share of all steps is ``done``: up to a peak, then down. Unless ``anew``, half as
+    high and with a shorter rise."""
+    peak, rise = (RATE, 0.2) if anew else (RATE / 2, 0.1)
+    if done < rise:
+        return peak * done / rise
+    return peak * (0.5 * (1 + math.cos(math.pi * (done - rise) / (1 - rise))) + 0.02)
+
+
+def moved(step: int) -> float:
+    """By how much of the way the running average of the weights moves after ``step`` steps and one."""
+    return 1 - min(AVERAGE, (step + 1) / (step + 10))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lstmcast.anomaly.schooling import DROPOUT, LARGEST_ERROR, LARGEST_PINBALL
+from lstmcast.anomaly.lessons import DROPOUT, LARGEST_ERROR, LARGEST_PINBALL
 from lstmcast.anomaly.sequences import BACKS, FACTS, LEVELS
 from lstmcast.net import weights
 from lstmcast.net.embed import Embed

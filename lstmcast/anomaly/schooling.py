@@ -12,16 +12,23 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from lstmcast.anomaly.lessons import (
+    DECAY,
+    DROPOUT,
+    FIRST_MOMENT,
+    LARGEST_ERROR,
+    LARGEST_PINBALL,
+    SECOND_MOMENT,
+    moved,
+    pupils,
+    rate,
+)
 from lstmcast.anomaly.sequences import BACKS, FACTS, LEVELS, Questions, Sequences
 
 Singles = NDArray[np.float32]
 Weights = dict[str, Singles]
 
-DROPOUT = 0.1
-LARGEST_ERROR, LARGEST_PINBALL = 50.0, 10.0  # what was anomalous in training must not teach
-BATCH, LARGEST_BATCH = 48, 192
-RATE, DECAY, AVERAGE = 3e-3, 1e-3, 0.98
-_FIRST_MOMENT, _SECOND_MOMENT, _LEAST_DEVIATION = 0.9, 0.99, 1e-8
+_LEAST_DEVIATION = 1e-8
 _PATCH = 8
 _MEDIAN = LEVELS.index(0.5)
 _LEVELS = np.array(LEVELS, dtype=np.float32)
@@ -73,12 +80,9 @@ def school(
     continues at half the rate with a short rise. No season before the row ``since`` (M,) is looked at.
     """
     since = np.zeros_like(first) if since is None else since
-    taught = np.flatnonzero(stop - first >= 2)
-    low, high = np.maximum(first, 1)[taught], stop[taught]
-    batch = min(LARGEST_BATCH, BATCH * math.ceil(math.sqrt(len(taught))))
+    taught, low, high, batch = pupils(first, stop)
     rng = np.random.default_rng(seed)
     learner = Learner(weights)
-    peak, rise = (RATE, 0.2) if anew else (RATE / 2, 0.1)
     for step in range(steps):
         at = rng.integers(len(taught), size=batch)
         row = low[at] + (rng.random(batch) * (high[at] - low[at])).astype(np.int64)
@@ -87,15 +91,8 @@ def school(
         kept = (rng.random((batch, len(BACKS), learner.hidden)) >= DROPOUT).astype(np.float32) / np.float32(1 - DROPOUT)
         asked = sequences.ask(channel, row, since=since[channel])
         _, slopes = loss_and_slopes(learner.weights, asked, sequences.answers(channel, row), counted, kept=kept)
-        learner.step(slopes, rate((step + 1) / steps, peak, rise), share=1 - min(AVERAGE, (step + 1) / (step + 10)))
+        learner.step(slopes, rate((step + 1) / steps, anew=anew), share=moved(step))
     return learner.averaged()
-
-
-def rate(done: float, peak: float, rise: float) -> float:
-    """The rate of learning when a share of all steps is ``done``: up to ``peak`` in the share ``rise``, then down."""
-    if done < rise:
-        return peak * done / rise
-    return peak * (0.5 * (1 + math.cos(math.pi * (done - rise) / (1 - rise))) + 0.02)
 
 
 class Learner:
@@ -118,10 +115,10 @@ class Learner:
         slope *= np.float32(min(1.0, 1 / (math.sqrt(float(slope @ slope)) + 1e-6)))
         self._steps += 1
         self._flat *= 1 - np.float32(rate * DECAY) * self._decay
-        self._mean += np.float32(1 - _FIRST_MOMENT) * (slope - self._mean)
-        self._square += np.float32(1 - _SECOND_MOMENT) * (slope * slope - self._square)
-        deviation = np.sqrt(self._square) / np.float32(math.sqrt(1 - _SECOND_MOMENT**self._steps))
-        stride = rate / (1 - _FIRST_MOMENT**self._steps)
+        self._mean += np.float32(1 - FIRST_MOMENT) * (slope - self._mean)
+        self._square += np.float32(1 - SECOND_MOMENT) * (slope * slope - self._square)
+        deviation = np.sqrt(self._square) / np.float32(math.sqrt(1 - SECOND_MOMENT**self._steps))
+        stride = rate / (1 - FIRST_MOMENT**self._steps)
         self._flat -= np.float32(stride) * self._mean / (deviation + np.float32(_LEAST_DEVIATION))
         self._average += np.float32(share) * (self._flat - self._average)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lstmcast.anomaly.lessons import DECAY, FIRST_MOMENT, RATE, SECOND_MOMENT, moved, pupils, rate
 from lstmcast.anomaly.network import Asked, RowForecaster
-from lstmcast.anomaly.schooling import AVERAGE, BATCH, DECAY, LARGEST_BATCH, RATE, rate
 from lstmcast.anomaly.sequences import BACKS, Questions, Sequences
 
 
@@ -60,9 +59,8 @@ def teach(
     False continues at half the rate with a short rise. No season before the row ``since`` (M,) is looked at.
     """
     since = np.zeros_like(first) if since is None else since
-    taught = np.flatnonzero(stop - first >= 2)
-    low, high = torch.from_numpy(np.maximum(first, 1)[taught]), torch.from_numpy(stop[taught])
-    batch = min(LARGEST_BATCH, BATCH * math.ceil(math.sqrt(len(taught))))
+    taught, *bounds, batch = pupils(first, stop)
+    low, high = map(torch.from_numpy, bounds)
     generator = torch.Generator().manual_seed(seed)
     parameters: list[Tensor] = list(network.parameters())
     biases = [p for name, p in network.named_parameters() if name.startswith("stack") and "bias" in name]
@@ -71,12 +69,11 @@ def teach(
     optimiser = torch.optim.AdamW(
         groups,
         lr=RATE,
-        betas=(0.9, 0.99),
+        betas=(FIRST_MOMENT, SECOND_MOMENT),
         weight_decay=DECAY,
         foreach=True,
     )
     average = [p.detach().clone() for p in parameters]
-    peak, rise = (RATE, 0.2) if anew else (RATE / 2, 0.1)
     backs = torch.tensor(BACKS)
     network.train()
     with torch.random.fork_rng(devices=[]):
@@ -94,10 +91,10 @@ def teach(
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0, foreach=True)
             for group in optimiser.param_groups:
-                group["lr"] = rate((step + 1) / steps, peak, rise)
+                group["lr"] = rate((step + 1) / steps, anew=anew)
             optimiser.step()
             with torch.no_grad():
-                torch._foreach_lerp_(average, parameters, 1 - min(AVERAGE, (step + 1) / (step + 10)))
+                torch._foreach_lerp_(average, parameters, moved(step))
     with torch.no_grad():
         for p, mean in zip(parameters, average, strict=True):
             p.copy_(mean)

@@ -11,6 +11,7 @@ from lstmcast.config import ReaderSettings
 from lstmcast.data import styles
 from lstmcast.data.calendar import Frequency, zone
 from lstmcast.data.calendar_features import days_off
+from lstmcast.data.column_names import by_flag
 from lstmcast.errors import UsageError
 
 
@@ -50,18 +51,10 @@ def _refuse_style(style: str) -> None:
 
 
 def _refuse_two_roles(settings: ReaderSettings) -> None:
-    flags = {
-        "--id-col": (settings.id_col,) if settings.id_col else (),
-        "--target": settings.target,
-        "--past": settings.past or (),
-        "--future": settings.future,
-        "--parent": settings.parent,
-        "--static": tuple(name for name in settings.static if name != settings.id_col),
-    }
     seen: dict[str, str] = {settings.time_col: "--time-col"} if settings.time_col else {}
-    for flag, names in flags.items():
+    for flag, names in by_flag(settings).items():
         for name in names:
-            if name in seen:
+            if name in seen and not (flag == "--static" and name == settings.id_col):
                 raise UsageError(f"column {name!r} is named by {seen[name]} and {flag}", remedy="give it one role")
             seen[name] = flag
 

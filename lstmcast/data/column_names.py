@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from lstmcast.config import ReaderSettings
 from lstmcast.data.findings import Finding, refuse
+from lstmcast.data.schema import Schema
 from lstmcast.family import nearest
 
 SURE_TIMES = ("ds", "datetime", "timestamp", "date_time", "date", "time", "datum")
@@ -34,6 +36,18 @@ def require(name: str, columns: Mapping[str, str] | list[str], *, flag: str) -> 
             fix=nearest(name, list(columns)),
             column=name,
         )
+
+
+def by_flag(given: ReaderSettings | Schema) -> dict[str, tuple[str, ...]]:
+    """The columns named beside that of time, under the flag that names them."""
+    return {
+        "--id-col": (given.id_col,) if given.id_col else (),
+        "--target": given.targets if isinstance(given, Schema) else given.target,
+        "--past": given.past or (),
+        "--future": given.future,
+        "--parent": given.parent,
+        "--static": given.static,
+    }
 
 
 def listed(names: Sequence[str] | pd.Index) -> str:

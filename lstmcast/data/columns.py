@@ -13,7 +13,7 @@ import pandas as pd
 from lstmcast.config import ReaderSettings
 from lstmcast.data import styles, time_column
 from lstmcast.data.categories import is_yes_or_no
-from lstmcast.data.column_names import COUNTERS, IDS, PARTS, TARGETS, as_flag, listed, require
+from lstmcast.data.column_names import COUNTERS, IDS, PARTS, TARGETS, as_flag, by_flag, listed, require
 from lstmcast.data.dialect import kind
 from lstmcast.data.findings import RefusedError, refuse
 from lstmcast.data.frame import NAMELESS
@@ -113,19 +113,10 @@ def assign(frame: pd.DataFrame, found: Mapping[str, str], time: str | None, sett
 
 def follow(frame: pd.DataFrame, schema: Schema) -> Roles:
     """The roles a stored schema gives. Raises ``RefusedError`` for a column that is not there any more."""
-    wanted = {
-        "--time-col": (schema.time_col,),
-        "--id-col": (schema.id_col,),
-        "--target": schema.targets,
-        "--past": schema.past,
-        "--future": schema.future,
-        "--parent": schema.parent,
-        "--static": schema.static,
-    }
+    wanted = {"--time-col": (schema.time_col,) if schema.time_col else ()} | by_flag(schema)
     for flag, names in wanted.items():
         for name in names:
-            if name is not None:
-                require(name, list(frame.columns), flag=flag)
+            require(name, list(frame.columns), flag=flag)
     s = schema
     return Roles(s.time_col, s.id_col, s.targets, s.past, s.future, s.static, wide=s.wide)
 
@@ -151,15 +142,7 @@ def separating(frame: pd.DataFrame, roles: Roles) -> tuple[str, str] | None:
 
 
 def _check_named(frame: pd.DataFrame, settings: ReaderSettings) -> None:
-    flags = {
-        "--id-col": (settings.id_col,) if settings.id_col else (),
-        "--target": settings.target,
-        "--past": settings.past or (),
-        "--future": settings.future,
-        "--parent": settings.parent,
-        "--static": settings.static,
-    }
-    for flag, names in flags.items():
+    for flag, names in by_flag(settings).items():
         for name in names:
             require(name, list(frame.columns), flag=flag)
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Batch, Lanes, Split, deal
 from lstmcast.fit.objective import Loss
+from lstmcast.forecast.network import carried, predicted_along
 from lstmcast.net.architecture import Architecture
 from lstmcast.net.forecaster import Forecaster
 from lstmcast.net.teacher import draw
@@ -59,24 +60,15 @@ class StreamObjective:
         if without:
             head, batches[0] = _divide(batches[0], without)
             with torch.no_grad():
-                state = network.carry(head.context, head.observed, head.past, state, head.starts, static=head.static)
+                state = carried(network, head, state)
         for batch in batches[:-1]:
-            state = network.carry(batch.context, batch.observed, batch.past, state, batch.starts, static=batch.static)
+            state = carried(network, batch, state)
         now = batches[-1]
         shape = network.architecture
         origins = self._origins(now, shape)
         target, observed = now.target.flatten(0, 1)[origins], now.target_observed.flatten(0, 1)[origins]
-        prediction, state = network.stream(
-            now.context,
-            now.observed,
-            now.past,
-            now.future,
-            state,
-            now.starts,
-            origins=origins,
-            static=now.static,
-            teacher=draw(target, observed, patch=shape.patch, share=told, generator=self._generator),
-        )
+        teacher = draw(target, observed, patch=shape.patch, share=told, generator=self._generator)
+        prediction, state = predicted_along(network, now, state, origins=origins, teacher=teacher)
         loss = network.loss(prediction, target, observed)
         self._position += 1
         self._entering = [*self._entering, tuple(part.detach() for part in state)][-self._reach :]

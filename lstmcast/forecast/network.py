@@ -80,3 +80,22 @@ def predicted(network: Network, batch: Batch, **besides: Any) -> Any:
         parents=batch.parents,
         **besides,
     )
+
+
+def carried(network: Network, batch: Batch, state: State) -> State:
+    """The ``state`` of ``network`` after the lanes of ``batch``."""
+    return network.carry(batch.context, batch.observed, batch.past, state, batch.starts, static=batch.static)
+
+
+def predicted_along(network: Network, batch: Batch, state: State, **besides: Any) -> tuple[Any, State]:
+    """What ``network`` predicts from rows of the lanes of ``batch``, and its ``state`` after them."""
+    return network.stream(
+        batch.context,
+        batch.observed,
+        batch.past,
+        batch.future,
+        state,
+        batch.starts,
+        static=batch.static,
+        **besides,
+    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lstmcast.data.panel import Panel
 from lstmcast.data.windows import Batch, Lanes, Piece, whole
 from lstmcast.forecast.memory import Begun
-from lstmcast.forecast.network import Network
+from lstmcast.forecast.network import Network, carried, predicted_along
 from lstmcast.net.cells import State
 
 Part = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -43,19 +43,10 @@ def streamed(
                 now = lanes.chunk(index).to(network.device)
                 here = row // size == index
                 if not here.any():
-                    own = network.carry(now.context, now.observed, now.past, own, now.starts, static=now.static)
+                    own = carried(network, now, own)
                     continue
                 origins = torch.from_numpy(lane[here] * size + row[here] % size).to(network.device)
-                prediction, own = network.stream(
-                    now.context,
-                    now.observed,
-                    now.past,
-                    now.future,
-                    own,
-                    now.starts,
-                    origins=origins,
-                    static=now.static,
-                )
+                prediction, own = predicted_along(network, now, own, origins=origins)
                 yield places[here], network.quantiles(prediction).cpu().numpy()
 
 
@@ -76,16 +67,14 @@ def read_on(network: Network, begun: Begun) -> tuple[NDArray[np.float64], State]
                     now = _rows(panel, newest[group[going]] - left[group[going]], size, horizon=shape.horizon)
                     now = now.to(network.device)
                     before = tuple(part[going] for part in own)
-                    after = network.carry(now.context, now.observed, now.past, before, now.starts, static=now.static)
+                    after = carried(network, now, before)
                     for part, new in zip(own, after, strict=True):
                         part[going] = new
                     left[group[going]] -= size
             for part, new in zip(state, own, strict=True):
                 part[group] = new
             now = _rows(panel, newest[group], 1, horizon=shape.horizon).to(network.device)
-            prediction, _ = network.stream(
-                now.context, now.observed, now.past, now.future, own, now.starts, static=now.static
-            )
+            prediction, _ = predicted_along(network, now, own)
             out[group] = network.quantiles(prediction)[:, 0].cpu().numpy()
     return out + panel.shift[:, None, :, None], state
 

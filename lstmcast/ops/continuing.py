@@ -12,12 +12,10 @@ from lstmcast.config import ReaderSettings
 from lstmcast.data.moments import Moments
 from lstmcast.data.reader import Reading, read
 from lstmcast.data.schema import Schema
-from lstmcast.errors import DataError
 from lstmcast.ops import delivery as deliveries
 from lstmcast.ops.delivery import Delivery
-from lstmcast.outcome import Notice, OnProgress
-
-_GROWN = 4  # times its first length, at which a tail is cut anew from the whole file
+from lstmcast.ops.tail import is_short, read_tail
+from lstmcast.outcome import OnProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +54,9 @@ def continue_reading(
     delivered = deliveries.look(sources, settle=0, cursor=noted and {**noted, "whole_lines": False})
     if noted is not None and schema is not None and _is_enough(noted, delivered, rows):
         with tempfile.TemporaryDirectory() as folder:
-            try:
-                tail = read([str(deliveries.write_tail(noted, Path(folder)))], settings, schema=schema)
-            except DataError:
-                tail = None  # told by the reading below, with the lines of the whole file
-        if tail is not None and deliveries.continues(noted, tail):
-            added = tail.rows - noted["tail_rows"]
-            on_progress(Notice(f"{added:,} rows were appended; the last {tail.rows:,} rows are read"))
-            earlier = Moments.read(noted["earlier"]) if noted["earlier"] else None
-            return Continued(tail, delivered.fingerprint, delivered, noted, earlier)
+            tail = read_tail(noted, Path(folder), settings, schema=schema, on_progress=on_progress)
+        if tail is not None:
+            return Continued(tail.reading, delivered.fingerprint, delivered, noted, tail.earlier)
     reading = read(sources, settings, schema=schema, on_progress=on_progress)
     return Continued(reading, reading.fingerprint, delivered)
 
@@ -72,9 +64,8 @@ def continue_reading(
 def _is_enough(noted: Mapping[str, Any], delivered: Delivery, rows: int) -> bool:
     if noted["offset"] is None or noted["rows"] < rows:
         return False
-    short = noted["tail_rows"] <= _GROWN * noted["rows"] * len(noted["last"])
     one = len(delivered.stamps) == 1 and delivered.stamps[0][0] == noted["path"]
-    return short and one and (delivered.grew or delivered.fingerprint == noted["sha256"])
+    return is_short(noted, rows=noted["rows"]) and one and (delivered.grew or delivered.fingerprint == noted["sha256"])
 
 
 def note(read_now: Continued, *, rows: int) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,8 @@ from lstmcast.ops import delivery as deliveries
 from lstmcast.ops.delivery import Delivery
 from lstmcast.ops.job import Job
 from lstmcast.ops.outputs import newest
-from lstmcast.outcome import Notice, OnProgress, silent
-
-_GROWN = 4  # times its first length, at which a tail is cut anew from the whole file
+from lstmcast.ops.tail import is_short, read_tail
+from lstmcast.outcome import OnProgress, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +65,12 @@ def take_in(
     ``noted`` is the cursor of the last run, ``trained_to`` the newest time the last training was given. A tail is
     written to ``work``. Raises what reading raises.
     """
-    schema = model.schema if model else None
     if noted is not None and model is not None and _tail_is_enough(job, noted, delivered, model):
-        tail = deliveries.write_tail(noted, work)
-        try:
-            reading = read([str(tail)], job.settings.reader, schema=schema)
-        except DataError:
-            reading = None  # told by the reading below, with the lines of the whole file
-        if reading is not None and deliveries.continues(noted, reading) and _at_one_level(model, reading.panel):
-            added = reading.rows - noted["tail_rows"]
-            on_progress(Notice(f"{added:,} rows were appended; the last {reading.rows:,} rows are read"))
-            earlier = Moments.read(noted["earlier"]) if noted.get("earlier") else None
-            return Intake(reading, [str(tail)], True, noted["new_rows"] + added, earlier)
+        fits = partial(_at_one_level, model)
+        tail = read_tail(noted, work, job.settings.reader, schema=model.schema, fits=fits, on_progress=on_progress)
+        if tail is not None:
+            return Intake(tail.reading, [tail.source], True, noted["new_rows"] + tail.added, tail.earlier)
+    schema = model.schema if model else None
     reading = read(job.sources, job.settings.reader, schema=schema, on_progress=on_progress)
     new_rows = 0 if model is None else _rows_since_training(model, reading.panel, trained_to)
     return Intake(reading, job.sources, tail=False, new_rows=new_rows)
@@ -119,7 +113,7 @@ def next_cursor(
 def _tail_is_enough(job: Job, noted: Mapping[str, Any], delivered: Delivery, model: Model) -> bool:
     if noted["offset"] is None or not delivered.grew:
         return False
-    short = noted["tail_rows"] <= _GROWN * deliveries.TAIL_ROWS * len(noted["last"])
+    short = is_short(noted, rows=deliveries.TAIL_ROWS)
     if model.architecture.stateful:
         # the state must be the one that read the rows which were hashed; rows since the training are judged from the
         # state of the training, which the tail does not reach
