@@ -31,6 +31,13 @@ settings.load_profile("lstmcast")
 MakePanel = Callable[..., Panel]
 
 
+def watching(folder: Path, source: Path | str, *options: str) -> list[str]:
+    """The command of a quick ``detect-anomalies`` of ``source``, whose outputs and state lie in ``folder``."""
+    files = ["-o", str(folder / "rows.csv"), "--events", str(folder / "events.csv"), "--state", str(folder / "state")]
+    quick = ["--set", "training.max_steps=30", "--set", "network.hidden=8", "--warmup", "150", "-q"]
+    return ["detect-anomalies", str(source), *files, *quick, *options]
+
+
 def panel_of(
     series: Sequence[Sequence[float]], *, covariates: Sequence[Sequence[float]] = (), max_gap: int = 10
 ) -> Panel:

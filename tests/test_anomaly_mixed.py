@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import watching
 
 from lstmcast.anomaly.state import load_state
 from lstmcast.cli.app import run
@@ -33,9 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def detect(folder: Path, data: pd.DataFrame, model: Path, *options: str, name: str = "d.csv") -> pd.DataFrame:
     folder.mkdir(exist_ok=True)
     data.to_csv(folder / name, index=False)
-    files = ["-o", str(folder / "rows.csv"), "--events", str(folder / "events.csv"), "--state", str(folder / "state")]
-    command = ["detect-anomalies", str(folder / name), *files, "-m", str(model), "--warmup", "150", *QUICK]
-    assert run([*command, *options]) == 0
+    assert run(watching(folder, folder / name, "-m", str(model), *options)) == 0
     return pd.read_csv(folder / "rows.csv").set_index("ds")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import watching
 
 from lstmcast.anomaly import remembering
 from lstmcast.anomaly.lessons import lesson_ends
@@ -52,9 +53,7 @@ def readings(rows: int, *, series: tuple[str, ...] = ("a",), second: bool = Fals
 def detect(folder: Path, data: pd.DataFrame, *options: str, name: str = "d.csv") -> pd.DataFrame:
     folder.mkdir(exist_ok=True)
     data.to_csv(folder / name, index=False)
-    files = ["-o", str(folder / "rows.csv"), "--events", str(folder / "events.csv"), "--state", str(folder / "state")]
-    quick = ["--set", "training.max_steps=30", "--set", "network.hidden=8", "--warmup", "150", "-q"]
-    assert run(["detect-anomalies", str(folder / name), *files, *quick, *options]) == 0
+    assert run(watching(folder, folder / name, *options)) == 0
     return pd.read_csv(folder / "rows.csv").set_index(["unique_id", "channel", "ds"])
 
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import watching
 
 from lstmcast.cli.app import run
 
@@ -32,9 +33,7 @@ def readings(rows: int = 620, series: Sequence[str] = ("a",)) -> pd.DataFrame:
 def detect(folder: Path, data: pd.DataFrame, *options: str, name: str = "d.csv") -> int:
     folder.mkdir(exist_ok=True)
     data.to_csv(folder / name, index=False)
-    files = ["-o", str(folder / "rows.csv"), "--events", str(folder / "events.csv"), "--state", str(folder / "state")]
-    quick = ["--set", "training.max_steps=30", "--set", "network.hidden=8", "--warmup", "150", "-q"]
-    return run(["detect-anomalies", str(folder / name), *files, *quick, *options])
+    return run(watching(folder, folder / name, *options))
 
 
 def rows_of(folder: Path) -> pd.DataFrame:
@@ -123,9 +122,7 @@ def stdin_of(data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def piped(folder: Path, data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     stdin_of(data, monkeypatch)
-    files = ["-o", str(folder / "rows.csv"), "--events", str(folder / "events.csv"), "--state", str(folder / "state")]
-    quick = ["--set", "training.max_steps=30", "--set", "network.hidden=8", "--warmup", "150", "-q", "--new-only"]
-    assert run(["detect-anomalies", "-", *files, *quick]) == 0
+    assert run(watching(folder, "-", "--new-only")) == 0
     return pd.read_csv(folder / "rows.csv").set_index(["unique_id", "ds"])
 
 

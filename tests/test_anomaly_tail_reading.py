@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import watching
 
 from lstmcast.anomaly.state import load_state
 from lstmcast.cli.app import run
@@ -47,9 +48,7 @@ def readings(rows: int, *, series: int = 1) -> pd.DataFrame:
 def night(folder: Path, data: pd.DataFrame, *options: str, name: str = "d.csv") -> pd.DataFrame:
     folder.mkdir(exist_ok=True)
     data.to_csv(folder / name, index=False)
-    files = ["-o", str(folder / "rows.csv"), "--events", str(folder / "events.csv"), "--state", str(folder / "state")]
-    quick = ["--set", "training.max_steps=30", "--set", "network.hidden=8", "--warmup", "150", "-q"]
-    assert run(["detect-anomalies", str(folder / name), *files, *quick, *options]) == 0
+    assert run(watching(folder, folder / name, *options)) == 0
     return pd.read_csv(folder / "rows.csv")
 
 
@@ -87,15 +86,9 @@ def test_an_unchanged_file_changes_nothing_though_only_its_tail_is_read(tmp_path
     night(tmp_path, data[:480], "--new-only")
     night(tmp_path, data, "--new-only")
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    assert run([*command(tmp_path), "--new-only"]) == 0
+    assert run([*watching(tmp_path, tmp_path / "d.csv"), "--new-only"]) == 0
     assert {file: file.read_bytes() for file in before} == before
     assert read_rows == [480, 120, 120]
-
-
-def command(folder: Path) -> list[str]:
-    files = ["-o", str(folder / "rows.csv"), "--events", str(folder / "events.csv"), "--state", str(folder / "state")]
-    quick = ["--set", "training.max_steps=30", "--set", "network.hidden=8", "--warmup", "150", "-q"]
-    return ["detect-anomalies", str(folder / "d.csv"), *files, *quick]
 
 
 def test_a_file_that_did_not_only_grow_is_read_whole(

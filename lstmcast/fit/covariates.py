@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lstmcast.config import Settings
+from lstmcast.data.column_names import as_flag, listed
 from lstmcast.data.panel import Panel
 from lstmcast.fit.ensemble import Stage
 from lstmcast.fit.loop import Fitted
@@ -32,15 +33,18 @@ class Worth:
 
     def sentence(self) -> str:
         """What a user is told."""
-        names = _listed(self.names)
+        names = listed(self.names)
         told = f"{self.measure} of the first network {self.error:.3f} with {names}, {self.without:.3f} without"
-        return told if self.pays else f"{told}: left out (--past {self.names[0]} keeps it)"
+        if self.pays:
+            return told
+        flags = " ".join(f"--past {as_flag(name)}" for name in self.names)
+        return f"{told}: left out ({flags} keeps {'it' if len(self.names) == 1 else 'them'})"
 
     def reason(self) -> Reason:
         """The same as a line of the plan."""
-        value = _listed(self.names) if self.pays else "none"
+        value = listed(self.names) if self.pays else "none"
         return Reason(
-            "past", value, f"{self.measure} {self.error:.3f} with {_listed(self.names)}, {self.without:.3f} without"
+            "past", value, f"{self.measure} {self.error:.3f} with {listed(self.names)}, {self.without:.3f} without"
         )
 
 
@@ -68,7 +72,3 @@ def worth(stage: Stage, whole: Fitted, without: Fitted) -> Worth:
     """What the covariates of ``stage`` are worth to its first network, trained on them and without them."""
     measure = "log loss" if stage.plan.architecture.classes else "MASE"
     return Worth(stage.panel.schema.past, measure, whole.held_out_error, without.held_out_error)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:3])} and {len(names) - 3} more"
